@@ -1,0 +1,288 @@
+"""The words that every part of segmetry shares: small frozen records, checked once when they are built."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from segmetry.errors import CalibrationError, ImageError, LabelError, ShapeMismatchError
+from segmetry.units import PIXEL, normalise_unit, parse_length
+
+SPATIAL_AXES = "ZYX"
+"""Letters of `Image.axes` that are lengths."""
+
+CalibrationSource = Literal["metadata", "scale bar", "user", "none"]
+Kind = Literal["semantic", "instance"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one pixel measures. Unknown is said, never 1.0.
+
+    Parameters
+    ----------
+    spacing : tuple of float
+        Length of a pixel along each spatial axis, in array order (plane, row, column).
+    unit : str
+        Unit of `spacing`; ``"px"`` means that the image was never calibrated, and then `spacing` is all ones.
+    rel_uncertainty : float
+        Relative standard uncertainty of the pixel size (0.01 is one per cent); common to all axes.
+    source : {"metadata", "scale bar", "user", "none"}
+        Where the pixel size came from.
+    detail : str
+        The exact place: a tag, a scale bar's text.
+
+    Raises
+    ------
+    CalibrationError
+        If a length is not positive and finite, or the unit is not a length.
+    """
+
+    spacing: tuple[float, ...]
+    unit: str = PIXEL
+    rel_uncertainty: float = 0.0
+    source: CalibrationSource = "none"
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spacing", tuple(float(s) for s in self.spacing))
+        object.__setattr__(self, "unit", normalise_unit(self.unit))
+        if not self.spacing or not all(0 < s < math.inf for s in self.spacing):
+            raise CalibrationError(
+                f"pixel size must be positive and finite, got {self.spacing} {self.unit}; "
+                "read it from the scale bar, or leave it unknown to measure in pixels."
+            )
+        if not (0 <= self.rel_uncertainty < math.inf):
+            raise CalibrationError(f"the uncertainty of the pixel size must be >= 0, got {self.rel_uncertainty}.")
+        if self.unit == PIXEL and any(s != 1 for s in self.spacing):
+            raise CalibrationError(f"a pixel size in pixels can only be 1, got {self.spacing}; name a unit of length.")
+
+    @classmethod
+    def unknown(cls, ndim: int = 2) -> Calibration:
+        """Return the calibration of an image that has none: one pixel is one pixel."""
+        return cls((1.0,) * ndim)
+
+    @classmethod
+    def from_text(cls, text: str, ndim: int = 2, *, rel_uncertainty: float = 0.0) -> Calibration:
+        """Return a user's calibration from text such as ``"0.52 nm"``: the same along every axis."""
+        value, unit = parse_length(text)
+        return cls((value,) * ndim, unit, rel_uncertainty, "user", f"given as {text.strip()}")
+
+    @property
+    def known(self) -> bool:
+        """Whether a pixel has a length."""
+        return self.unit != PIXEL
+
+    @property
+    def pixel_size(self) -> float:
+        """Geometric mean of the spacing: the side of a square (cubic) pixel of equal area (volume)."""
+        return math.prod(self.spacing) ** (1 / len(self.spacing))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where pixels came from: a file, its hash (SHA-256, hexadecimal) and its page."""
+
+    path: Path
+    sha256: str
+    page: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels with meaning.
+
+    Parameters
+    ----------
+    pixels : array
+        Raw intensities; their order is `axes`. Never rescaled on reading.
+    axes : str
+        One letter per dimension: ``"YX"``, ``"ZYX"``, ``"TYX"``, ``"EYX"`` (energy or time of flight), ``"YXC"``.
+    calibration : Calibration
+        One length for each letter of `axes` that is in ``"ZYX"``.
+    name : str
+        Short name for tables and folders.
+    source : Source or None
+        The file it was read from.
+    notes : tuple of str
+        What a reader did that the user should know ("colour was turned into luminance").
+    metadata : mapping
+        What else the file said: acceleration voltage, detector, date.
+    ignore : bool array or None
+        True where pixels are not specimen: burned-in text, scale bar, footer. Shape of the spatial axes.
+    """
+
+    pixels: np.ndarray
+    axes: str = ""
+    calibration: Calibration = None  # type: ignore[assignment]  # filled in __post_init__
+    name: str = "image"
+    source: Source | None = None
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    ignore: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            default = {2: "YX", 3: "ZYX"}.get(self.pixels.ndim)
+            if default is None:
+                raise ImageError(f"{self.name}: an array of shape {self.pixels.shape} needs its axes named, e.g. 'YX'.")
+            object.__setattr__(self, "axes", default)
+        if len(self.axes) != self.pixels.ndim or len(set(self.axes)) != len(self.axes):
+            raise ImageError(f"{self.name}: axes {self.axes!r} do not fit an array of shape {self.pixels.shape}.")
+        if self.pixels.size == 0:
+            raise ImageError(f"{self.name}: the image is empty, shape {self.pixels.shape}.")
+        if np.iscomplexobj(self.pixels):
+            raise ImageError(f"{self.name}: pixels are complex; take the modulus (np.abs) or the phase first.")
+        n_spatial = sum(a in SPATIAL_AXES for a in self.axes)
+        if self.calibration is None:
+            object.__setattr__(self, "calibration", Calibration.unknown(n_spatial))
+        if len(self.calibration.spacing) != n_spatial:
+            raise CalibrationError(
+                f"{self.name}: {len(self.calibration.spacing)} pixel lengths for {n_spatial} spatial axes {self.axes!r}."
+            )
+        if self.ignore is not None and self.ignore.shape != self.spatial_shape:
+            raise ShapeMismatchError(
+                f"{self.name}: the mask of ignored pixels is {self.ignore.shape}, the image {self.spatial_shape}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of `pixels`."""
+        return self.pixels.shape
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Number of pixels along each spatial axis."""
+        return tuple(n for n, a in zip(self.pixels.shape, self.axes, strict=True) if a in SPATIAL_AXES)
+
+    def replace(self, **changes: Any) -> Image:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A label image and what the method knows about it.
+
+    Parameters
+    ----------
+    labels : int32 array
+        0 is background; instances are numbered 1..L without gaps, classes keep their numbers.
+    kind : {"instance", "semantic"}
+        Whether a label is an object or a class.
+    method : mapping
+        The record that made it, as data: ``{"method": "hybrid", "window": 65, ...}``.
+    classes : tuple of str
+        Names of the classes 0..K-1 of a semantic segmentation.
+    info : mapping
+        What the method chose: polarity, thresholds, noise; what picking dropped as a function of size.
+    notes : tuple of str
+        What the user should know.
+    probability, uncertainty : float arrays or None
+        Foreground probability, and predictive uncertainty in nats, in the shape of `labels`.
+    scores : (L,) array or None
+        Confidence per object in [0, 1]; ``scores[i]`` belongs to label ``i + 1``.
+    samples : tuple of int32 arrays
+        Monte Carlo segmentations of the same image.
+    """
+
+    labels: np.ndarray
+    kind: Kind = "instance"
+    method: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    classes: tuple[str, ...] = ()
+    info: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    notes: tuple[str, ...] = ()
+    probability: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    samples: tuple[np.ndarray, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != np.int32:
+            raise LabelError(f"labels must be int32, got {self.labels.dtype}; use labels.astype(np.int32).")
+        for name in ("probability", "uncertainty"):
+            array = getattr(self, name)
+            if array is not None and array.shape != self.labels.shape:
+                raise ShapeMismatchError(f"{name} is {array.shape} but labels are {self.labels.shape}.")
+
+    @property
+    def n_regions(self) -> int:
+        """Largest label: the number of objects of an instance segmentation."""
+        return int(self.labels.max(initial=0))
+
+
+class Interval(NamedTuple):
+    """Lower and upper end."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that can be defended.
+
+    Parameters
+    ----------
+    name : str
+        ``"d50"``, ``"mean"``, ``"number_density"``.
+    value : float
+        Best value; nan where it cannot be had.
+    low, high : float
+        Interval for the *population* the objects were drawn from; nan where it cannot be had.
+    unit : str
+        Unit of value and ends: ``"nm"``, ``"µm^-2"``, ``""`` for a ratio.
+    level : float
+        Coverage that the interval aims at.
+    method : str
+        How the interval was made, in words.
+    contributions : mapping of str to float
+        Share of the interval's variance by cause (counting, segmentation, calibration); sums to 1 where known.
+    this_image : Interval or None
+        Narrower interval for *this image's own* objects (segmentation and pixel size only, no counting).
+    n : int
+        Number of objects it rests on.
+    note : str
+        A doubt in words, or why the value is nan.
+    """
+
+    name: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    unit: str = ""
+    level: float = 0.95
+    method: str = ""
+    contributions: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    this_image: Interval | None = None
+    n: int = 0
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; nan becomes None."""
+
+        def plain(x: float) -> float | None:
+            return float(x) if math.isfinite(x) else None
+
+        this_image = self.this_image and {"low": plain(self.this_image.low), "high": plain(self.this_image.high)}
+        return {
+            "value": plain(self.value),
+            "low": plain(self.low),
+            "high": plain(self.high),
+            "unit": self.unit,
+            "level": self.level,
+            "method": self.method,
+            "contributions": {k: plain(v) for k, v in self.contributions.items()},
+            "this_image": this_image or None,
+            "n": self.n,
+            "note": self.note,
+        }
