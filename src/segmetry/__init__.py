@@ -28,7 +28,7 @@ _HOME = {
 }
 """Public name -> module that holds it."""
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
     from segmetry.errors import SegmetryError as SegmetryError

@@ -147,7 +147,7 @@ class Image:
             object.__setattr__(self, "calibration", Calibration.unknown(n_spatial))
         if len(self.calibration.spacing) != n_spatial:
             raise CalibrationError(
-                f"{self.name}: {len(self.calibration.spacing)} pixel lengths for {n_spatial} spatial axes {self.axes!r}."
+                f"{self.name}: {len(self.calibration.spacing)} pixel lengths for the {n_spatial} axes {self.axes!r}."
             )
         if self.ignore is not None and self.ignore.shape != self.spatial_shape:
             raise ShapeMismatchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 from segmetry.errors import CalibrationError
 
@@ -39,7 +40,6 @@ _ALIASES: dict[str, str] = {
     "angstroms": "Å",
     "ångström": "Å",
     "ångströms": "Å",
-    "\u212b": "Å",  # the angstrom sign, another code point than the letter
     "a": "Å",
     "picometer": "pm",
     "picometre": "pm",
@@ -82,7 +82,7 @@ def normalise_unit(unit: str) -> str:
     >>> normalise_unit("um"), normalise_unit("Angstrom"), normalise_unit("pixels")
     ('µm', 'Å', 'px')
     """
-    text = str(unit).strip()
+    text = unicodedata.normalize("NFC", str(unit)).strip()  # the angstrom sign becomes the letter Å
     if text in METRES:
         return text
     lower = text.lower()
@@ -90,8 +90,6 @@ def normalise_unit(unit: str) -> str:
         return PIXEL
     if lower in _ALIASES:
         return _ALIASES[lower]
-    if text == "Μm":  # a capital Greek mu, as some optical character readers give it
-        return "µm"
     raise CalibrationError(f"{text!r} is not a unit of length; use one of {', '.join(METRES)}.")
 
 
@@ -129,9 +127,10 @@ def convert(value: float, unit: str, to: str) -> float:
         return value
     if PIXEL in (unit, to):
         raise CalibrationError(f"cannot turn {unit} into {to}: the image is not calibrated.")
-    # Powers of ten divide exactly more often than they multiply: 500 nm is 0.5 µm, not 0.5000000000000001.
-    ratio = METRES[to] / METRES[unit]
-    return value / ratio if ratio >= 1 else value * (METRES[unit] / METRES[to])
+    # 500 nm is 0.5 µm, not 0.5000000000000001: divide by a whole power of ten, rid of the last bit's noise.
+    if METRES[to] >= METRES[unit]:
+        return value / float(f"{METRES[to] / METRES[unit]:.14g}")
+    return value * float(f"{METRES[unit] / METRES[to]:.14g}")
 
 
 def best_unit(metres: float) -> str:

@@ -1,0 +1,205 @@
+"""A recipe over many images: find them, name their folders, run them side by side, lose nothing.
+
+Each image is one independent piece of work that writes its own folder; its ``summary.json`` comes last and marks it
+whole. A run that was stopped goes on where it was (`resume`), a failure is a row of ``failures.csv``, and what stands
+over all images is made at the end from what was written.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segmetry.errors import ReadError, SegmetryError, WriteError
+from segmetry.inputs import Task
+from segmetry.io.atomic import atomic
+from segmetry.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image. `error` is empty where it went well; `kind` is the error's class."""
+
+    task: Task
+    error: str = ""
+    kind: str = ""
+    seconds: float = 0.0
+    resumed: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the image's result is there."""
+        return not self.error
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+
+
+def is_done(folder: Path, path: Path, recipe: Recipe) -> bool:
+    """Return whether a folder holds the whole result of this file under this recipe."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return (
+            summary["recipe_sha256"] == recipe.sha256
+            and summary["input_sha256"] == hash_file(path)
+            and all((folder / name).is_file() for name in summary.get("files", ()))
+        )
+    except (OSError, ValueError, KeyError, TypeError, SegmetryError):
+        return False
+
+
+def check_output(out: Path) -> None:
+    """Make the output folder, and find out now whether it can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic(out / ".writable") as temporary:
+            temporary.write_bytes(b"")
+        (out / ".writable").unlink()
+    except NotADirectoryError as error:
+        raise WriteError(f"{out}: a part of this path is a file; name another output folder.") from error
+    except FileExistsError as error:
+        raise WriteError(f"{out}: this is a file; name a folder for the output.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WriteError(f"{out}: this folder cannot be written ({reason}); name another with -o.") from error
+
+
+Work = Callable[[Task], None]
+"""What is done to one image: a picklable call that writes its files or raises."""
+
+
+def run(
+    tasks: Sequence[Task], work: Work, *, jobs: int = 1, done: Callable[[Task], bool] | None = None
+) -> Iterator[Outcome]:
+    """Do the work for every task, and yield what became of each as it ends.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    work : callable
+        Called with a task, in a process of its own where `jobs` is above 1 (then it must be picklable).
+    jobs : int
+        How many images are worked on at once. Each holds one image in memory.
+    done : callable, optional
+        Tells whether a task's result is there already; such a task is not done again.
+
+    Notes
+    -----
+    A worker that dies (out of memory, a crash in a library) fails its own image only: the images that were in work
+    then are done again one by one, and the one that kills its worker again is the failure.
+    """
+    waiting = []
+    for task in tasks:
+        if done is not None and done(task):
+            yield Outcome(task, resumed=True)
+        else:
+            waiting.append(task)
+    if jobs <= 1 or len(waiting) <= 1:
+        for task in waiting:
+            yield _attempt(work, task)
+        return
+    suspects: list[Task] = []
+    position = 0
+    while position < len(waiting) or suspects:
+        alone = bool(suspects)
+        queue = iter([suspects.pop(0)] if alone else waiting[position:])
+        pool = ProcessPoolExecutor(1 if alone else jobs, mp_context=_context(), initializer=_one_thread)
+        running: dict[Future[Outcome], Task] = {}
+        try:
+            while True:
+                # A short queue ahead keeps every worker busy without holding ten thousand futures.
+                while len(running) < (1 if alone else jobs + 2) and (task := next(queue, None)) is not None:
+                    running[pool.submit(_attempt, work, task)] = task
+                    position += not alone
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    del running[future]
+                    yield outcome
+        except BrokenProcessPool:
+            if alone:
+                (task,) = running.values()
+                text = f"{task.path}: the process that worked on it died (out of memory?); try it alone, or crop it."
+                yield Outcome(task, text, "Crash")
+            else:
+                suspects = list(running.values())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((getattr(pool, "_processes", None) or {}).values()):
+                process.terminate()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    # fork copies the locks of libraries that run threads, and can hang; a fork server is clean and still quick.
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+def _one_thread() -> None:
+    """Keep a worker to one thread: the cores are shared by images, not by the parts of one."""
+    import signal
+
+    import cv2
+    import numba
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+    numba.set_num_threads(1)
+
+
+def _attempt(work: Work, task: Task) -> Outcome:
+    start = time.perf_counter()
+    error, kind = "", ""
+    try:
+        work(task)
+    except SegmetryError as caught:
+        error, kind = " ".join(str(caught).split()), type(caught).__name__
+    except MemoryError:
+        error, kind = f"{task.path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
+    except Exception as caught:
+        # Our own mistake must not end a night's batch; the class and the place let it be found.
+        place = caught.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
+        text = " ".join(str(caught).split())[:300]
+        error, kind = f"{task.path}: unexpected {type(caught).__name__}{where}: {text}. Please report this.", "Bug"
+    return Outcome(task, error, kind, time.perf_counter() - start)
+
+
+def write_failures(path: Path, outcomes: Iterable[Outcome]) -> None:
+    """Write the list of images that failed; with none it holds its head only."""
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "folder", "kind", "error"))
+        writer.writerows((str(o.task.path), o.task.folder, o.kind, o.error) for o in outcomes if not o.ok)
+
+
+def default_jobs() -> int:
+    """Return the number of processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary that an image's folder holds."""
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))

@@ -1,0 +1,165 @@
+"""Every command and its options. The library is imported inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="From a scientific image to numbers that can be defended: every number with a unit and an interval.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+simulate_app = typer.Typer(help="Make synthetic images whose truth is known.", no_args_is_help=True)
+app.add_typer(simulate_app, name="simulate")
+
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="INPUT...", help="Images: files, folders, or patterns such as 'day*/*.tif'.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is not there.")]
+Method = Annotated[
+    str | None, typer.Option("--method", "-m", help="How to segment; see 'segmetry methods'. [default: hybrid]")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option of the method or the statistics. May be repeated."),
+]
+PixelSize = Annotated[
+    str | None, typer.Option("--pixel-size", help="Length of a pixel, such as '0.52 nm'; outranks what the file says.")
+]
+Scale = Annotated[
+    str | None,
+    typer.Option("--scale", help="Source of the pixel size: auto, metadata, bar or none. [default: auto]"),
+]
+Page = Annotated[int | None, typer.Option("--page", help="One page of a file that has several, counted from 0.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", help="A recipe.yaml of an earlier run; other options outrank its entries.")
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Images worked on at once. [default: all processors]")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Skip images whose result of the same recipe and input is there.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+@app.command(no_args_is_help=True)
+def measure(
+    inputs: Inputs,
+    out: Out,
+    method: Method = None,
+    set_: Set = None,
+    pixel_size: PixelSize = None,
+    scale: Scale = None,
+    page: Page = None,
+    recipe: RecipeFile = None,
+    jobs: Jobs = None,
+    resume: Resume = False,
+    json_: Json = False,
+) -> int:
+    """Measure every particle of every image: labels, table, sizes with intervals, g(r), report.
+
+    Writes OUT/NAME/ with labels.tif, regions.csv, summary.json, overlay.png and report.html for each image, and for
+    all of them OUT/regions.csv, summary.json, report.html, recipe.yaml, run.json and failures.csv.
+    """
+    from segmetry.cli.batches import measure_images
+    from segmetry.cli.options import recipe_from
+
+    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
+    return measure_images(inputs, out, chosen, jobs=jobs, resume=resume, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
+def segment(
+    inputs: Inputs,
+    out: Out,
+    method: Method = None,
+    set_: Set = None,
+    pixel_size: PixelSize = None,
+    scale: Scale = None,
+    page: Page = None,
+    recipe: RecipeFile = None,
+    jobs: Jobs = None,
+    json_: Json = False,
+) -> int:
+    """Segment images: calibrated label images only, OUT/NAME.tif."""
+    from segmetry.cli.batches import segment_images
+    from segmetry.cli.options import recipe_from
+
+    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
+    return segment_images(inputs, out, chosen, jobs=jobs, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
+def info(
+    inputs: Inputs,
+    scale: Scale = None,
+    pixel_size: PixelSize = None,
+    page: Page = None,
+    json_: Json = False,
+) -> int:
+    """Print what is in an image file, its pixel size, and where that was found."""
+    from segmetry.cli.look import show_info
+
+    return show_info(inputs, scale=scale or "auto", pixel_size=pixel_size, page=page, as_json=json_)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, with its options.")] = None, json_: Json = False
+) -> int:
+    """List the methods of segmentation, or the options of one."""
+    from segmetry.cli.look import show_methods
+
+    return show_methods(name, as_json=json_)
+
+
+@app.command()
+def measures(json_: Json = False) -> int:
+    """List what is measured, with unit and meaning."""
+    from segmetry.cli.look import show_measures
+
+    return show_measures(as_json=json_)
+
+
+@simulate_app.command()
+def particles(
+    out: Out,
+    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many images.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")] = 0,
+) -> int:
+    """Make micrographs of particles: images, labels and truth tables."""
+    from segmetry.cli.simulations import simulate_particles
+
+    return simulate_particles(out, n, seed)
+
+
+@app.command()
+def demo(out: Out = Path("demo")) -> int:
+    """Measure a synthetic micrograph of known truth and a photograph of coins; print found beside true."""
+    from segmetry.cli.demo import run_demo
+
+    return run_demo(out)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import segmetry
+
+        print(f"segmetry {segmetry.__version__} (Python {sys.version.split()[0]})")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,154 @@
+"""The commands that work on many images: do each, then put together what stands over all."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segmetry.batch import Outcome, Task, check_output, default_jobs, is_done, run, write_failures
+from segmetry.cli.progress import follow
+from segmetry.inputs import find_inputs, name_folders
+from segmetry.recipe import Recipe
+
+if TYPE_CHECKING:
+    from segmetry.gather import BatchResult
+
+
+@dataclass(frozen=True)
+class MeasureWork:
+    """Measure one image into its folder."""
+
+    recipe: Recipe
+    out: Path
+
+    def __call__(self, task: Task) -> None:
+        from segmetry.pipeline import analyse, write_numbers
+        from segmetry.report import write_result
+
+        result = analyse(task.path, self.recipe)
+        folder = self.out / task.folder
+        # The summary marks a folder whole, so an old one must not stand beside new files.
+        (folder / "summary.json").unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_result(result, folder)
+        write_numbers(result, folder)
+
+
+@dataclass(frozen=True)
+class SegmentWork:
+    """Write the label image of one image."""
+
+    recipe: Recipe
+    out: Path
+
+    def __call__(self, task: Task) -> None:
+        from segmetry.io import calibrate, read, write_labels
+        from segmetry.segment import segment
+
+        recipe = self.recipe
+        image, _ = calibrate(read(task.path, page=recipe.page), scale=recipe.scale, pixel_size=recipe.pixel_size)
+        labels = segment(image, recipe.method).labels
+        write_labels(self.out / f"{task.folder}.tif", labels, image.calibration)
+
+
+def measure_images(
+    inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, resume: bool, as_json: bool
+) -> int:
+    """Measure images into `out`; return the exit code."""
+    from segmetry.gather import gather
+    from segmetry.report import write_batch
+
+    tasks = name_folders(find_inputs(inputs))
+    check_output(out)
+    done = (lambda task: is_done(out / task.folder, task.path, recipe)) if resume else None
+    outcomes, stopped = _collect(tasks, MeasureWork(recipe, out), jobs=jobs, done=done)
+    batch = gather(out, outcomes, recipe, jobs=jobs or default_jobs())
+    write_failures(out / "failures.csv", outcomes)
+    write_batch(batch, out)
+    if as_json:
+        print(json.dumps(batch.summary(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        for line in _lines(batch):
+            print(line)
+        print(f"report: {out / 'report.html' if len(tasks) > 1 else out / tasks[0].folder / 'report.html'}")
+    return _conclude(tasks, outcomes, stopped, "--resume goes on from here")
+
+
+def _lines(batch: BatchResult) -> Iterator[str]:
+    """Yield a line for each image, with its warnings, and one for all."""
+    from segmetry.report.text import format_estimate
+
+    def size(d50: dict[str, Any] | None) -> str:
+        if not d50 or d50["value"] is None:
+            return "no D50"
+        low, high = (math.nan if d50[end] is None else d50[end] for end in ("low", "high"))
+        return f"D50 {format_estimate(d50['value'], low, high, d50['unit'])}"
+
+    for row in batch.rows:
+        pixel = row["pixel_size"]
+        scale = f"{pixel['value']:.4g} {pixel['unit']}/px ({pixel['source']})" if pixel["value"] else "not calibrated"
+        yield f"{row['folder']}: {row['n']} particles, {size(row.get('d50'))}, {scale}"
+        yield from (f"    {note}" for note in row["notes"] if note.startswith("WARNING"))
+    if len(batch.rows) > 1:
+        d50 = batch.estimates.get("d50")
+        n = sum(row["n"] for row in batch.rows)
+        yield f"all {len(batch.rows)} images: {n} particles, {size(d50 and d50.as_dict())}"
+        yield from (f"    {note}" for note in batch.notes)
+
+
+def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
+    """Write label images into `out`; return the exit code."""
+    tasks = name_folders(find_inputs(inputs))
+    check_output(out)
+    outcomes, stopped = _collect(tasks, SegmentWork(recipe, out), jobs=jobs)
+    written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]
+    if as_json:
+        failures = [{"path": str(o.task.path), "error": o.error} for o in outcomes if not o.ok]
+        print(json.dumps({"labels": written, "failures": failures}, indent=2, ensure_ascii=False))
+    else:
+        for path in written:
+            print(path)
+    return _conclude(tasks, outcomes, stopped, "the images that are listed above are done")
+
+
+def _collect(
+    tasks: list[Task],
+    work: Callable[[Task], None],
+    *,
+    jobs: int | None,
+    done: Callable[[Task], bool] | None = None,
+) -> tuple[list[Outcome], bool]:
+    """Return what became of the tasks, in their order, and whether Ctrl-C ended the run."""
+    outcomes: list[Outcome] = []
+    stopped = False
+    steps = run(tasks, work, jobs=min(jobs or default_jobs(), len(tasks)), done=done)
+    try:
+        for outcome in follow(steps, len(tasks)):
+            outcomes.append(outcome)
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        steps.close()
+    place = {task: i for i, task in enumerate(tasks)}
+    return sorted(outcomes, key=lambda o: place[o.task]), stopped
+
+
+def _conclude(tasks: list[Task], outcomes: list[Outcome], stopped: bool, hint: str) -> int:
+    """List the failures on stderr, and return the exit code."""
+    failures = [o for o in outcomes if not o.ok]
+    for outcome in failures:
+        print(f"segmetry: {outcome.error}", file=sys.stderr)
+    if len(tasks) > 1 and failures:
+        print(f"segmetry: {len(failures)} of {len(tasks)} images failed.", file=sys.stderr)
+    if stopped:
+        print(f"segmetry: stopped after {len(outcomes)} of {len(tasks)} images; {hint}.", file=sys.stderr)
+        return 130
+    if not failures:
+        return 0
+    asked_wrongly = len(failures) == len(tasks) and all(o.kind not in ("Crash", "Bug", "MemoryError") for o in failures)
+    return 2 if asked_wrongly else 1

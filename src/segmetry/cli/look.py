@@ -1,0 +1,108 @@
+"""Commands that only show: what a file holds, which methods and measures there are."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+
+from segmetry.cli.options import field_rows
+from segmetry.errors import SegmetryError, unknown_name
+from segmetry.inputs import find_inputs
+
+
+def show_info(inputs: list[str], *, scale: str, pixel_size: str | None, page: int | None, as_json: bool) -> int:
+    """Print what each file holds; return the exit code."""
+    from segmetry.io import calibrate, describe, read
+    from segmetry.pipeline import plain
+    from segmetry.recipe import Recipe
+
+    Recipe(scale=scale, pixel_size=pixel_size, page=page)  # type: ignore[arg-type]  # checked there, before any file
+    paths = find_inputs(inputs)
+    found, failed = [], 0
+    for path in paths:
+        try:
+            image, annotations = calibrate(read(path, page=page), scale=scale, pixel_size=pixel_size)  # type: ignore[arg-type]
+        except SegmetryError as error:
+            print(f"segmetry: {' '.join(str(error).split())}", file=sys.stderr)
+            failed += 1
+            continue
+        facts = {"file": str(path)} | describe(image)
+        bar = annotations.scale_bar
+        if bar is not None:
+            facts["scale bar"] = (
+                f"{bar.value:g} {bar.unit} is {bar.length_px:.1f} px, from ({bar.x0:.1f}, {bar.y0:.1f}) to "
+                f"({bar.x1:.1f}, {bar.y1:.1f}) (x, y); confidence {bar.confidence:.2f}"
+            )
+        elif image.pixels.ndim == 2:
+            facts["scale bar"] = "none found"
+        facts["notes"] = list(dict.fromkeys((*image.notes, *annotations.notes)))
+        found.append(facts)
+    if as_json:
+        print(json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n\n".join(_block(facts) for facts in found))
+    return 0 if not failed else 2 if failed == len(paths) else 1
+
+
+def _block(facts: dict[str, object]) -> str:
+    width = max(len(k) for k in facts)
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            value = [f"{k}: {v}" for k, v in value.items()]
+        if isinstance(value, list | tuple):
+            rows = [str(v) for v in value] or ["none"]
+            lines += [f"{key if i == 0 else '':<{width}}  {row}" for i, row in enumerate(rows)]
+        else:
+            lines.append(f"{key:<{width}}  {value}")
+    return "\n".join(lines)
+
+
+def show_methods(name: str | None, *, as_json: bool) -> int:
+    """Print the methods, or the options of one."""
+    from segmetry.recipe import DEFAULT_METHOD, Statistics
+    from segmetry.segment import METHODS
+
+    if name is not None and name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    if as_json:
+        data = {
+            n: {
+                "meaning": m.summary,
+                "options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(m)],
+            }
+            for n, m in METHODS.items()
+            if name in (None, n)
+        }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+        return 0
+    if name is None:
+        for n, m in METHODS.items():
+            print(f"{n:<16}{m.summary}{' (default)' if n == DEFAULT_METHOD else ''}")
+        print("\nOptions of one: segmetry methods NAME. Set them with --set KEY=VALUE.")
+        return 0
+    print(f"{name}: {METHODS[name].summary}\n")
+    _print_rows(field_rows(METHODS[name]))
+    print("\nOf the statistics, for every method:\n")
+    _print_rows(field_rows(Statistics))
+    return 0
+
+
+def _print_rows(rows: list[tuple[str, str, str]]) -> None:
+    names, defaults = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
+    for option, default, meaning in rows:
+        head = f"  {option:<{names}}  {default:<{defaults}}  "
+        print(textwrap.fill(meaning, 110, initial_indent=head, subsequent_indent=" " * len(head)))
+
+
+def show_measures(*, as_json: bool) -> int:
+    """Print what is measured."""
+    from segmetry.measure import MEASURES
+
+    rows = [(m.name, m.unit_text("nm"), m.meaning) for m in MEASURES.values()]
+    if as_json:
+        print(json.dumps([dict(zip(("name", "unit", "meaning"), r)) for r in rows], indent=2, ensure_ascii=False))
+    else:
+        _print_rows(rows)
+    return 0

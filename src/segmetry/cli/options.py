@@ -1,0 +1,71 @@
+"""Options of the command line as a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmetry.errors import OptionError
+from segmetry.recipe import DEFAULT_METHOD, STATISTICS_OPTIONS, Recipe
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` texts as data; a value is read as YAML reads it.
+
+    Examples
+    --------
+    >>> parse_settings(["window=65", "split=false", "value=[80, 120]", "polarity=dark"])
+    {'window': 65, 'split': False, 'value': [80, 120], 'polarity': 'dark'}
+    """
+    found = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise OptionError(f"--set {text!r} is not KEY=VALUE; write for example --set window=65.")
+        try:
+            found[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise OptionError(f"--set {text!r}: the value cannot be read; quote it, or check its brackets.") from error
+    return found
+
+
+def recipe_from(
+    file: Path | None,
+    method: str | None,
+    settings: Iterable[str] | None,
+    *,
+    scale: str | None = None,
+    pixel_size: str | None = None,
+    page: int | None = None,
+) -> Recipe:
+    """Return the recipe that a command's options ask for; they outrank what a recipe file says."""
+    own = parse_settings(settings or ())
+    base = Recipe.load(file) if file else Recipe()
+    if method is None and file is not None:
+        method = base.method.name
+    name = method or DEFAULT_METHOD
+    # The file's options of a method hold as long as the method is the same.
+    options = {k: v for k, v in base.method.as_dict().items() if k != "method"} if name == base.method.name else {}
+    statistics = {n: getattr(base.statistics, n) for n in STATISTICS_OPTIONS}
+    return Recipe.build(
+        name,
+        options=options | statistics | own,
+        scale=scale or base.scale,  # type: ignore[arg-type]  # checked by Recipe
+        pixel_size=pixel_size or base.pixel_size,
+        page=page if page is not None else base.page,
+        measures=base.measures,
+    )
+
+
+def field_rows(record: type) -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of each option of a record."""
+    rows = []
+    for f in fields(record):
+        unit = f.metadata.get("unit", "")
+        default = "" if f.default is None else str(f.default)
+        rows.append((f.name, default, f.metadata.get("meaning", "") + (f" ({unit})" if unit else "")))
+    return rows

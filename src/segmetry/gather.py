@@ -1,0 +1,191 @@
+"""What stands over all images of a batch, made from the files that each image left."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segmetry.batch import Outcome, read_summary
+from segmetry.io.atomic import atomic
+from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance, plain, write_json
+from segmetry.recipe import Recipe
+from segmetry.types import Estimate
+from segmetry.units import METRES, PIXEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from segmetry.measure import Distribution
+
+_POOLED = ("label", "unit", "area", "equivalent_diameter", "aspect_ratio", "circularity", "edge_weight", "touches_edge")
+"""Columns that the statistics over all images are made of; the rest stays in the files."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchResult:
+    """A batch put together.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The summary of each image, with its ``folder``.
+    failures : list of dict
+        ``path``, ``kind`` and ``error`` of each image that failed.
+    distributions : dict
+        Size distribution over all images by weighting; empty where no object was found.
+    estimates : dict
+        Statistics over all images.
+    notes : tuple of str
+        What was left out of the pool, and why.
+    """
+
+    rows: list[dict[str, Any]]
+    failures: list[dict[str, str]]
+    distributions: dict[str, Distribution]
+    estimates: dict[str, Estimate]
+    recipe: Recipe
+    provenance: Provenance
+    notes: tuple[str, ...] = field(default=())
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of the batch's ``summary.json``: the images, and the statistics over all of them."""
+        pooled = {name: estimate.as_dict() for name, estimate in self.estimates.items()}
+        return plain(
+            {
+                "n_images": len(self.rows),
+                "n": sum(row["n"] for row in self.rows),
+                **{name: pooled.pop(name) for name in ("d10", "d50", "d90") if name in pooled},
+                "estimates": pooled,
+                "notes": list(self.notes),
+                "images": self.rows,
+                "failures": self.failures,
+                "recipe": self.recipe.as_dict(),
+                "recipe_sha256": self.recipe.sha256,
+            }
+        )
+
+
+def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int) -> BatchResult:
+    """Put a batch together: write ``regions.csv``, ``summary.json``, ``recipe.yaml`` and ``run.json`` into `out`.
+
+    Memory grows with the number of objects (a few numbers for each), not with the images.
+    """
+    good = [o for o in outcomes if o.ok]
+    rows = [{"folder": o.task.folder} | read_summary(out / o.task.folder) for o in good]
+    join_tables([(o.task.folder, out / o.task.folder / "regions.csv") for o in good], out / "regions.csv")
+    pool, rel_uncertainty, notes = _pool(out, rows)
+    distributions: dict[str, Distribution] = {}
+    estimates: dict[str, Estimate] = {}
+    if pool is not None and len(pool):
+        distributions, estimates = _statistics(pool, recipe, rel_uncertainty)
+    provenance = make_provenance(recipe, input_sha256="", seconds=sum(o.seconds for o in outcomes))
+    failures = [
+        {"path": str(o.task.path), "folder": o.task.folder, "kind": o.kind, "error": o.error}
+        for o in outcomes
+        if not o.ok
+    ]
+    batch = BatchResult(rows, failures, distributions, estimates, recipe, provenance, tuple(notes))
+    with atomic(out / "recipe.yaml") as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    write_json(out / "summary.json", batch.summary())
+    write_json(out / "run.json", _run(outcomes, provenance, jobs))
+    return batch
+
+
+def join_tables(tables: Sequence[tuple[str, Path]], path: Path) -> None:
+    """Write many tables as one, with the name of each in the column ``image``; columns that a table lacks stay empty.
+
+    Works line by line, so that a million objects need no memory.
+    """
+    columns: dict[str, None] = {}
+    for _, table in tables:
+        with table.open(newline="", encoding="utf-8") as file:
+            columns |= dict.fromkeys(next(csv.reader(file), []))
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as target:
+        writer = csv.writer(target, lineterminator="\n")
+        writer.writerow(["image", *columns])
+        for name, table in tables:
+            with table.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    writer.writerow([name, *(row.get(c, "") for c in columns)])
+
+
+def _pool(out: Path, rows: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame | None, float, list[str]]:
+    """Return the objects of all images in one unit, the uncertainty of the pixel size, and what was left out."""
+    import pandas as pd
+
+    calibrated = [r for r in rows if r["pixel_size"]["value"]]
+    notes = []
+    if calibrated and len(calibrated) < len(rows):
+        notes.append(
+            f"{len(rows) - len(calibrated)} images without a pixel size are left out of the statistics over all."
+        )
+    used = calibrated or list(rows)
+    if not used:
+        return None, 0.0, notes
+    if not calibrated:
+        notes.append("no image has a pixel size: the statistics over all are in pixels.")
+    unit = Counter(r["pixel_size"]["unit"] for r in used).most_common(1)[0][0]
+    parts, shares = [], []
+    for row in used:
+        table = pd.read_csv(out / row["folder"] / "regions.csv", usecols=lambda c: c in _POOLED)
+        factor = 1.0 if unit == PIXEL else METRES[row["pixel_size"]["unit"]] / METRES[unit]
+        power = len(row["pixel_size"]["spacing"] or (1, 1))
+        table["equivalent_diameter"] *= factor
+        table["area"] *= factor**power
+        table["unit"] = unit
+        table["image"] = row["folder"]
+        parts.append(table)
+        shares.append((len(table), row["pixel_size"]["rel_uncertainty"] or 0.0))
+    pool = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
+    pool.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2"}
+    total = sum(n for n, _ in shares)
+    # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
+    return pool, sum(n * u for n, u in shares) / total if total else 0.0, notes
+
+
+def _statistics(
+    pool: pd.DataFrame, recipe: Recipe, rel_uncertainty: float
+) -> tuple[dict[str, Distribution], dict[str, Estimate]]:
+    from segmetry.measure import distribution
+
+    chosen = recipe.statistics
+    distributions = {
+        weighting: distribution(
+            pool,
+            weighting=weighting,
+            edge_correction=chosen.edge_correction,
+            level=chosen.level,
+            rel_uncertainty=rel_uncertainty,
+            groups="image",
+            seed=chosen.seed,
+        )
+        for weighting in WEIGHTINGS
+    }
+    return distributions, dict(distributions[WEIGHTINGS[0]].estimates)
+
+
+def _run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:
+    return provenance.as_dict() | {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "folder": os.fspath(Path.cwd()),
+        "jobs": jobs,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "images": [
+            {
+                "path": str(o.task.path),
+                "folder": o.task.folder,
+                "ok": o.ok,
+                "resumed": o.resumed,
+                "seconds": round(o.seconds, 3),
+            }
+            for o in outcomes
+        ],
+    }

@@ -1,0 +1,126 @@
+"""Which images a run takes: files, folders and patterns in, one task with a folder name of its own for each out."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmetry.errors import ReadError
+
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .bmp .tif .tiff .npy .dm3 .dm4 .emd .ser .gif .webp .pgm .ppm .pnm .btf .tf8".split()
+)
+"""File names that a folder is searched for; a file that is named outright may have any."""
+
+_COMPOUND = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.btf", ".fits.gz", ".mrc.gz", ".tar.gz")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to do: its file and the name of its folder."""
+
+    path: Path
+    folder: str
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without its whole suffix.
+
+    Examples
+    --------
+    >>> stem_of("scan.nii.gz"), stem_of("a.b.tif"), stem_of("cells.ome.tif"), stem_of(".hidden")
+    ('scan', 'a.b', 'cells', '.hidden')
+    """
+    for suffix in _COMPOUND:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return Path(name).stem
+
+
+def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
+    """Return the files that inputs name: files, folders (their images, not those of folders inside) and patterns.
+
+    The order is that of the inputs, files of a folder or pattern by name; a file that is named twice comes once.
+
+    Raises
+    ------
+    ReadError
+        If an input does not exist, or names no image at all.
+    """
+    found: dict[Path, Path] = {}
+    for item in inputs:
+        text, path = str(item), Path(item)
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if _is_image(p))
+            if not files:
+                inside = any(_is_image(p) for p in path.glob("*/*"))
+                hint = f"its folders hold some: write '{path}/*/*.tif'" if inside else f"known are {_some(SUFFIXES)}"
+                raise ReadError(f"{path}: no images in this folder; {hint}.")
+        elif path.exists():
+            files = [path]
+        elif glob.has_magic(text):
+            # Path.glob takes no absolute pattern.
+            files = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())  # noqa: PTH207
+            if not files:
+                raise ReadError(f"{text}: no file fits this pattern; check it with ls.")
+        else:
+            raise ReadError(f"{text}: there is no such file or folder; check the name.")
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def name_folders(paths: Sequence[Path]) -> list[Task]:
+    """Return a task for each file, with a folder name of its own.
+
+    The name is the file's stem. Files that share one (letters' case apart) are told apart by their suffix
+    (``a-png``, ``a-tif``), else by their parent folder (``monday-a``, ``tuesday-a``), else by both and a number.
+
+    Examples
+    --------
+    >>> paths = [Path(p) for p in ("x/a.tif", "x/b.tif", "y/b.tif", "y/c.tif", "y/c.png")]
+    >>> [t.folder for t in name_folders(paths)]
+    ['a', 'x-b', 'y-b', 'c-tif', 'c-png']
+    """
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(stem_of(path.name).casefold(), []).append(path)
+    chosen: dict[Path, str] = {}
+    taken: set[str] = {stem for stem, group in groups.items() if len(group) == 1}
+    for stem, group in groups.items():
+        if len(group) == 1:
+            chosen[group[0]] = stem_of(group[0].name)
+            continue
+        for names in _candidates(group):
+            folded = {n.casefold() for n in names}
+            if len(folded) == len(group) and not folded & taken and stem not in folded:
+                break
+        else:
+            names, n = [], 0
+            for path in group:
+                n += 1
+                while (name := f"{stem_of(path.name)}-{n}").casefold() in taken:
+                    n += 1
+                names.append(name)
+        taken |= {n.casefold() for n in names}
+        chosen.update(zip(group, names, strict=True))
+    return [Task(path, chosen[path]) for path in paths]
+
+
+def _candidates(group: Sequence[Path]) -> Iterator[list[str]]:
+    suffix = [p.name[len(stem_of(p.name)) :].strip(".").replace(".", "-").lower() for p in group]
+    parent = [p.resolve().parent.name for p in group]
+    stem = [stem_of(p.name) for p in group]
+    yield [f"{s}-{e}" for s, e in zip(stem, suffix, strict=True)]
+    yield [f"{d}-{s}" for d, s in zip(parent, stem, strict=True)]
+    yield [f"{d}-{s}-{e}" for d, s, e in zip(parent, stem, suffix, strict=True)]

@@ -1,0 +1,239 @@
+"""One image through a recipe: read, calibrate, segment, measure, summarise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import segmetry
+from segmetry.io import Annotations, calibrate, read, write_labels, write_table
+from segmetry.io.atomic import atomic
+from segmetry.measure import distribution, measure, radial_distribution, summarise
+from segmetry.measure.regions import frame_of
+from segmetry.recipe import Recipe
+from segmetry.segment import segment
+from segmetry.types import Estimate, Image, Segmentation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from segmetry.measure import Distribution, RadialDistribution
+
+WEIGHTINGS = ("number", "area", "volume")
+"""Size distributions that every result holds; the first one gives D10, D50, D90 of the summary."""
+
+_PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "pandas", "rapidocr", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result: versions, hashes, seed, time."""
+
+    software: str
+    version: str
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+    time: str
+    input_sha256: str
+    recipe_sha256: str
+    seed: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that one image gave."""
+
+    image: Image
+    annotations: Annotations
+    segmentation: Segmentation
+    table: pd.DataFrame
+    distributions: dict[str, Distribution]
+    radial: RadialDistribution | None
+    estimates: dict[str, Estimate]
+    recipe: Recipe
+    provenance: Provenance
+    notes: tuple[str, ...] = field(default=())
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers as plain data: the content of ``summary.json``."""
+        calibration, bar = self.image.calibration, self.annotations.scale_bar
+        estimates = {name: estimate.as_dict() for name, estimate in self.estimates.items()}
+        return {
+            "image": self.image.name,
+            "source": self.image.source.path.name if self.image.source else None,
+            "n": len(self.table),
+            "pixel_size": {
+                "value": calibration.pixel_size if calibration.known else None,
+                "spacing": list(calibration.spacing) if calibration.known else None,
+                "unit": calibration.unit,
+                "source": calibration.source,
+                "rel_uncertainty": calibration.rel_uncertainty if calibration.known else None,
+                "detail": calibration.detail,
+            },
+            "scale_bar": bar
+            and {
+                name: getattr(bar, name)
+                for name in (
+                    "value",
+                    "unit",
+                    "length_px",
+                    "x0",
+                    "y0",
+                    "x1",
+                    "y1",
+                    "confidence",
+                    "rel_uncertainty",
+                    "text",
+                )
+            },
+            **{name: estimates.pop(name) for name in ("d10", "d50", "d90") if name in estimates},
+            "estimates": estimates,
+            "segmentation": plain(self.segmentation.info),
+            "notes": list(self.notes),
+            "recipe": self.recipe.as_dict(),
+            "input_sha256": self.provenance.input_sha256,
+            "recipe_sha256": self.provenance.recipe_sha256,
+        }
+
+
+def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
+    """Return everything that one image gives under a recipe.
+
+    Parameters
+    ----------
+    source : path or Image
+        A file that `segmetry.read` knows, or an image in memory.
+    recipe : Recipe, optional
+        Default: `Recipe()`, the method ``hybrid`` with its defaults.
+
+    Raises
+    ------
+    SegmetryError
+        If the file cannot be read, or the method cannot take this image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segmetry.types import Image
+    >>> rows, cols = np.mgrid[:100, :120]
+    >>> disk = (rows - 50) ** 2 + (cols - 60) ** 2 < 20**2
+    >>> result = analyse(Image(np.where(disk, 60, 180).astype(np.uint8)))
+    >>> len(result.table), result.image.calibration.unit
+    (1, 'px')
+    """
+    start = time.perf_counter()
+    recipe = recipe or Recipe()
+    image = source if isinstance(source, Image) else read(source, page=recipe.page)
+    image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+    segmentation = segment(image, recipe.method)
+    table = measure(segmentation, image, measures=recipe.measures)
+    statistics, calibration = recipe.statistics, image.calibration
+    common: dict[str, Any] = {
+        "edge_correction": statistics.edge_correction,
+        "level": statistics.level,
+        "rel_uncertainty": calibration.rel_uncertainty,
+        "seed": statistics.seed,
+    }
+    flat = image.pixels.ndim == 2
+    distributions = {
+        w: distribution(table, weighting=w, **common) for w in (WEIGHTINGS if flat else ("number", "volume"))
+    }
+    frame = frame_of(image.ignore, segmentation.labels.shape)
+    frame_shape = tuple(stop - start for start, stop in frame)
+    radial = None
+    if flat:
+        points = table[["centroid-0", "centroid-1"]].to_numpy(float) - np.array([f[0] for f in frame]) + 0.5
+        radial = radial_distribution(
+            points * np.array(calibration.spacing),
+            tuple(n * s for n, s in zip(frame_shape, calibration.spacing, strict=True)),
+            unit=calibration.unit,
+            level=statistics.level,
+            rel_uncertainty=calibration.rel_uncertainty,
+            seed=statistics.seed,
+        )
+    estimates = summarise(table, frame_shape=frame_shape, calibration=calibration, **common)
+    input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
+    provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
+    notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
+    return Result(image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes)
+
+
+def make_provenance(recipe: Recipe, *, input_sha256: str, seconds: float) -> Provenance:
+    """Return what made a result that ends now."""
+    return Provenance(
+        "segmetry",
+        segmetry.__version__,
+        platform.python_version(),
+        platform.platform(),
+        _package_versions(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        input_sha256,
+        recipe.sha256,
+        recipe.statistics.seed,
+        seconds,
+    )
+
+
+def write_numbers(result: Result, folder: Path) -> None:
+    """Write label image, table and summary of a result; the summary last, since it marks the result whole."""
+    write_labels(folder / "labels.tif", result.segmentation.labels, result.image.calibration)
+    write_table(folder / "regions.csv", result.table)
+    write_json(folder / "summary.json", result.summary())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON, whole or not at all; nan and infinity, which JSON does not know, become null."""
+    with atomic(path) as temporary:
+        temporary.write_text(
+            json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Return the SHA-256 of an array: its type, shape and bytes."""
+    digest = hashlib.sha256(f"{pixels.dtype.str}{pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _package_versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return the value in types that JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value)

@@ -1,0 +1,199 @@
+"""A recipe: a whole run as data. The same record is the command line, the YAML file and a line of the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+import segmetry
+from segmetry.errors import OptionError, ReadError, RecipeError, SegmetryError, unknown_name
+from segmetry.segment import METHODS, Method, method_from
+from segmetry.units import parse_length
+
+Scale = Literal["auto", "metadata", "bar", "none"]
+
+DEFAULT_METHOD = "hybrid"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How numbers and intervals are made from the table of objects."""
+
+    level: float = field(
+        default=0.95, metadata={"meaning": "coverage that the intervals aim at", "range": (0.5, 0.999)}
+    )
+    edge_correction: bool = field(
+        default=True,
+        metadata={"meaning": "weigh objects by Miles-Lantuéjoul, since large ones touch the frame more often"},
+    )
+    seed: int = field(default=0, metadata={"meaning": "seed of the resampling", "range": (0, 2**32 - 1)})
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            kind = type(f.default)
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, f.name, float(value))
+            elif type(value) is not kind:
+                raise OptionError(f"option {f.name} must be {kind.__name__}, got {value!r}.")
+            if "range" in f.metadata and not (f.metadata["range"][0] <= value <= f.metadata["range"][1]):
+                raise OptionError(f"option {f.name} must lie in {f.metadata['range']}, got {value!r}.")
+
+
+STATISTICS_OPTIONS = tuple(f.name for f in fields(Statistics))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a result, apart from the image.
+
+    Parameters
+    ----------
+    method : Method
+        How the image is segmented.
+    scale : {"auto", "metadata", "bar", "none"}
+        Where the pixel size is taken from.
+    pixel_size : str or None
+        The user's own pixel size, such as ``"0.52 nm"``; it outranks `scale`.
+    page : int or None
+        Page of a file with several; None reads them all as one stack.
+    measures : tuple of str or None
+        Names of the measures in the table; None takes all.
+    statistics : Statistics
+        How intervals are made.
+
+    Raises
+    ------
+    RecipeError, OptionError, CalibrationError
+        If a value cannot be used.
+    """
+
+    method: Method = field(default_factory=lambda: method_from(DEFAULT_METHOD))
+    scale: Scale = "auto"
+    pixel_size: str | None = None
+    page: int | None = None
+    measures: tuple[str, ...] | None = None
+    statistics: Statistics = field(default_factory=Statistics)
+
+    def __post_init__(self) -> None:
+        if self.scale not in get_args(Scale):
+            raise unknown_name("scale", self.scale, get_args(Scale))
+        if self.pixel_size is not None:
+            parse_length(self.pixel_size)
+        if self.page is not None and (not isinstance(self.page, int) or self.page < 0):
+            raise RecipeError(f"page must be a whole number from 0, got {self.page!r}.")
+        if self.measures is not None:
+            from segmetry.measure import MEASURES
+
+            for name in self.measures:
+                if name not in MEASURES:
+                    raise unknown_name("measure", name, MEASURES)
+
+    @classmethod
+    def build(
+        cls,
+        method: str = DEFAULT_METHOD,
+        *,
+        options: Mapping[str, Any] | None = None,
+        scale: Scale = "auto",
+        pixel_size: str | None = None,
+        page: int | None = None,
+        measures: tuple[str, ...] | None = None,
+    ) -> Recipe:
+        """Return a recipe from names and one flat set of options: the method's own and those of the statistics."""
+        own = dict(options or {})
+        statistics = {name: own.pop(name) for name in STATISTICS_OPTIONS if name in own}
+        if method in METHODS:
+            known = {f.name for f in fields(METHODS[method])}  # type: ignore[arg-type]
+            for name in own:
+                if name not in known:
+                    raise unknown_name(f"option of {method}", name, (*known, *STATISTICS_OPTIONS))
+        return cls(method_from(method, own), scale, pixel_size, page, measures, Statistics(**statistics))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data: what the YAML file holds."""
+        return {
+            "segmetry": segmetry.__version__,
+            "read": {"scale": self.scale, "pixel_size": self.pixel_size, "page": self.page},
+            "segment": self.method.as_dict(),
+            "measure": list(self.measures) if self.measures is not None else "all",
+            "statistics": {f.name: getattr(self.statistics, f.name) for f in fields(self.statistics)},
+        }
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML text."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the recipe, the version of the software in it: equal hash and equal input give an equal result."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, data: Any, *, where: str = "recipe") -> Recipe:
+        """Return the recipe that `as_dict` gave as data."""
+        if not isinstance(data, Mapping):
+            raise RecipeError(f"{where}: a recipe is a table of segment, read, measure, statistics; got {data!r:.60}.")
+        for key in data:
+            if key not in (known := ("segmetry", "read", "segment", "measure", "statistics")):
+                raise unknown_name(f"part of a recipe in {where}", key, known)
+        read, segment = _table(data, "read", where), _table(data, "segment", where)
+        for key in read:
+            if key not in ("scale", "pixel_size", "page"):
+                raise unknown_name(f"entry of read in {where}", key, ("scale", "pixel_size", "page"))
+        statistics = _table(data, "statistics", where)
+        for key in statistics:
+            if key not in STATISTICS_OPTIONS:
+                raise unknown_name(f"entry of statistics in {where}", key, STATISTICS_OPTIONS)
+        measures = data.get("measure", "all")
+        if measures != "all" and not (isinstance(measures, list) and all(isinstance(m, str) for m in measures)):
+            raise RecipeError(f"{where}: measure is 'all' or a list of names, got {measures!r}.")
+        name = segment.pop("method", DEFAULT_METHOD)
+        try:
+            return cls(
+                method_from(name, segment),
+                read.get("scale", "auto"),
+                read.get("pixel_size"),
+                read.get("page"),
+                None if measures == "all" else tuple(measures),
+                Statistics(**statistics),
+            )
+        except SegmetryError as error:
+            raise RecipeError(f"{where}: {error}") from error
+
+    @classmethod
+    def from_yaml(cls, text: str, *, where: str = "recipe") -> Recipe:
+        """Return the recipe in a YAML (or JSON) text."""
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            place = getattr(error, "problem_mark", None)
+            line = f" in line {place.line + 1}" if place is not None else ""
+            raise RecipeError(
+                f"{where}: this is not YAML{line}; compare with recipe.yaml of an earlier run."
+            ) from error
+        return cls.from_dict(data, where=where)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Recipe:
+        """Return the recipe in a file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ReadError(f"cannot read the recipe {path}: {reason}.") from error
+        return cls.from_yaml(text, where=str(path))
+
+
+def _table(data: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    """Return one part of a recipe as a fresh dictionary; absent is empty."""
+    part = data.get(key) or {}
+    if not isinstance(part, Mapping):
+        raise RecipeError(f"{where}: {key} must be a table of names and values, got {part!r:.60}.")
+    return dict(part)

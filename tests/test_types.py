@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from segmetry.errors import CalibrationError, ImageError, LabelError, SegmetryError, ShapeMismatchError
+from segmetry.types import Calibration, Estimate, Image, Interval, Segmentation
+
+
+@pytest.mark.parametrize("spacing", [(0.0, 1.0), (-1.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0), ()])
+def test_a_pixel_size_that_makes_no_sense_is_an_error(spacing):
+    with pytest.raises(CalibrationError):
+        Calibration(spacing, "nm")
+
+
+def test_unknown_is_said():
+    unknown = Calibration.unknown(3)
+    assert (unknown.known, unknown.unit, unknown.spacing, unknown.source) == (False, "px", (1, 1, 1), "none")
+    with pytest.raises(CalibrationError, match="can only be 1"):
+        Calibration((2.0, 2.0), "px")
+
+
+def test_pixel_size_is_the_side_of_the_equal_square():
+    assert Calibration((2.0, 8.0), "um").pixel_size == pytest.approx(4)
+    assert Calibration((2.0, 8.0), "um").unit == "µm"
+
+
+def test_image_checks_itself():
+    image = Image(np.zeros((3, 4, 5)), "TYX")
+    assert image.spatial_shape == (4, 5)
+    assert image.calibration.spacing == (1, 1)
+    for wrong, kind in [
+        ({"pixels": np.zeros((0, 4))}, ImageError),
+        ({"pixels": np.zeros((2, 2), complex)}, ImageError),
+        ({"pixels": np.zeros((2, 2, 2, 2))}, ImageError),
+        ({"pixels": np.zeros((2, 2)), "axes": "YXC"}, ImageError),
+        ({"pixels": np.zeros((2, 2)), "axes": "YY"}, ImageError),
+        ({"pixels": np.zeros((2, 2)), "calibration": Calibration.unknown(3)}, CalibrationError),
+        ({"pixels": np.zeros((2, 2)), "ignore": np.zeros((2, 3), bool)}, ShapeMismatchError),
+    ]:
+        with pytest.raises(kind):
+            Image(**wrong)
+        assert issubclass(kind, SegmetryError)
+
+
+def test_segmentation_checks_itself():
+    assert Segmentation(np.zeros((0, 0), np.int32)).n_regions == 0
+    with pytest.raises(LabelError):
+        Segmentation(np.zeros((2, 2), np.int64))
+    with pytest.raises(ShapeMismatchError):
+        Segmentation(np.zeros((2, 2), np.int32), probability=np.zeros((2, 3)))
+
+
+def test_estimate_as_plain_data_has_no_nan():
+    plain = Estimate("d50", 3.0, float("nan"), float("inf"), "nm", this_image=Interval(2.5, 3.5)).as_dict()
+    assert plain["low"] is None
+    assert plain["high"] is None
+    assert plain["this_image"] == {"low": 2.5, "high": 3.5}
+    assert Estimate("d50", 3.0).as_dict()["this_image"] is None
