@@ -1,0 +1,112 @@
+"""The reference pages, made from the code: ``python -m segmetry.cli.reference FOLDER``.
+
+Commands come from their ``--help``, methods and measures from their tables, functions from their docstrings, so that
+the pages cannot say anything else than the program does. A test compares them with what is committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+_COMMANDS = (
+    "measure",
+    "segment",
+    "info",
+    "methods",
+    "measures",
+    "simulate particles",
+    "demo",
+)
+
+_HEAD = "<!-- Made by `make docs` from the code; edit the code. -->\n\n"
+
+
+def commands() -> str:
+    """Return the page of the command line."""
+    parts = ["# Commands\n", f"```text\n{_help('')}```\n"]
+    parts += [f"## segmetry {name}\n\n```text\n{_help(name)}```\n" for name in _COMMANDS]
+    parts.append(
+        "Exit codes: 0 done; 1 some images failed (they are listed on stderr and in `failures.csv`); 2 asked wrongly, or\n"
+        "no image could be read; 130 stopped with Ctrl-C. Results go to stdout, progress and errors to stderr.\n"
+    )
+    return _HEAD + "\n".join(parts)
+
+
+def methods() -> str:
+    """Return the page of the methods of segmentation."""
+    from segmetry.cli.options import field_rows
+    from segmetry.recipe import DEFAULT_METHOD, Statistics
+    from segmetry.segment import METHODS
+
+    parts = ["# Methods\n"]
+    for name, method in METHODS.items():
+        default = " (the default)" if name == DEFAULT_METHOD else ""
+        parts.append(f"## {name}{default}\n\n{inspect.getdoc(method)}\n\n{_table(field_rows(method))}")
+    parts.append(f"## Options of the statistics, for every method\n\n{_table(field_rows(Statistics))}")
+    return _HEAD + "\n".join(parts)
+
+
+def measures() -> str:
+    """Return the page of the measures."""
+    from segmetry.measure import MEASURES
+
+    rows = [f"| `{m.name}` | {m.unit_text('nm') or '–'} | {m.meaning} |" for m in MEASURES.values()]
+    head = "# Measures\n\nUnits are those of an image calibrated in nm.\n\n| column | unit | meaning |\n|---|---|---|\n"
+    return _HEAD + head + "\n".join(rows) + "\n"
+
+
+def python() -> str:
+    """Return the page of the Python functions and records."""
+    import segmetry
+
+    parts = ["# Python\n\nEvery name is had as `segmetry.NAME`.\n"]
+    for name in segmetry.__all__:
+        if name.startswith("__"):
+            continue
+        value = getattr(segmetry, name)
+        if inspect.ismodule(value):
+            value = getattr(value, name)
+        try:
+            signature = str(inspect.signature(value)).replace("'", "")
+        except ValueError:
+            signature = ""
+        parts.append(f"## {name}\n\n```text\n{name}{signature}\n\n{inspect.getdoc(value)}\n```\n")
+    return _HEAD + "\n".join(parts)
+
+
+PAGES = {"commands.md": commands, "methods.md": methods, "measures.md": measures, "python.md": python}
+
+
+def _help(command: str) -> str:
+    from segmetry.cli import main
+
+    text = io.StringIO()
+    with mock.patch.dict(os.environ, {"COLUMNS": "100", "TERMINAL_WIDTH": "100"}), contextlib.redirect_stdout(text):
+        main([*command.split(), "--help"])
+    return text.getvalue().strip("\n") + "\n"
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {default or '–'} | {meaning} |" for name, default, meaning in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path) -> Iterator[Path]:
+    """Write every page, and yield where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        (folder / name).write_text(make(), encoding="utf-8")
+        yield folder / name
+
+
+if __name__ == "__main__":
+    for path in write(Path(sys.argv[1])):
+        print(path)
