@@ -1,0 +1,269 @@
+"""The one door for images: any file in, an `Image` out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from segmetry.errors import CalibrationError, ImageError, ReadError, SegmetryError
+from segmetry.io.formats import FORMATS, HEAD, Format, find_format, readable, what_is_it
+from segmetry.io.quiet import quiet
+from segmetry.io.sidecar import read_sidecar
+from segmetry.io.stored import Scale, Stored
+from segmetry.types import SPATIAL_AXES, Calibration, Image, Source
+from segmetry.units import parse_length
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue: ITU-R BT.601."""
+
+
+def read(
+    path: str | os.PathLike[str], *, page: int | None = None, pixel_size: str | Calibration | None = None
+) -> Image:
+    """Return the image in a file: grey values as stored, with axes, pixel size and notes.
+
+    The content decides what the file is, not its name. Colour becomes luminance, an alpha channel is dropped, and
+    `Image.notes` says so. Values are never rescaled. A pixel size that the file does not give stays unknown.
+
+    Parameters
+    ----------
+    path : path
+        PNG, JPEG, BMP, GIF, PGM/PPM, TIFF (plain, OME, ImageJ, FEI, Zeiss...), ``.npy``; with the extra ``em`` also
+        DM3, DM4, EMD and SER. A text file of the same name, as JEOL, Hitachi and TESCAN microscopes write it beside the
+        image, is read for the pixel size.
+    page : int, optional
+        Take one plane of a stack, counted from 0 in the order of the file. By default pages of equal shape are read
+        together, as a volume (``"ZYX"``) or a time series (``"TYX"``).
+    pixel_size : str or Calibration, optional
+        What you know better than the file: ``"0.52 nm"``, or per axis in array order ``"2 x 0.5 x 0.5 nm"``.
+
+    Returns
+    -------
+    image : Image
+        ``axes`` is ``"YX"``, or ``"ZYX"``, ``"TYX"``, ``"EYX"`` for a stack. `pixels` is an integer or float array in
+        the byte order of this machine.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, damaged, empty, too large, of an unknown kind, or holds more than three axes. One line.
+    CalibrationError
+        If `pixel_size` is not a length.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.npy"
+    >>> np.save(path, np.eye(3, dtype=np.uint16))
+    >>> image = read(path, pixel_size="0.5 nm")
+    >>> image.axes, image.shape, image.calibration.spacing, image.calibration.unit
+    ('YX', (3, 3), (0.5, 0.5), 'nm')
+    """
+    path = Path(path)
+    head = _head(path)
+    kind = find_format(head, path)
+    if kind is None:
+        raise ReadError(f"{path}: {what_is_it(head, path)}; segmetry reads {readable()}.")
+    try:
+        with quiet():
+            stored = kind.reader()(path, page)
+            return _image(path, kind, stored, page, pixel_size)
+    except CalibrationError:
+        raise
+    except SegmetryError as error:
+        raise ReadError(f"{path}: {error}") from None
+    except MemoryError:
+        raise ReadError(f"{path}: it does not fit into memory; crop it, or pick one page with page=.") from None
+    except Exception as error:  # decoders raise anything on a damaged file
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ReadError(f"{path}: cannot be decoded as {kind.name} ({why}); it is damaged: copy it again.") from error
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a regular file that can be read."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ReadError(f"{path}: is a folder; name a file in it.")
+        if not stat.S_ISREG(mode):
+            raise ReadError(f"{path}: is a device or a pipe, not a file; save the image to a file first.")
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except ReadError:
+        raise
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ReadError(f"{path}: is a link to a file that does not exist: {path.readlink()}.") from None
+        raise ReadError(f"{path}: there is no such file{_near(path)}.") from None
+    except PermissionError:
+        raise ReadError(f"{path}: reading is not permitted; change its permissions.") from None
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}).") from None
+    if not head:
+        raise ReadError(f"{path}: is empty (0 bytes); copy it again from the source.")
+    return head
+
+
+def _near(path: Path) -> str:
+    """Return a hint at a file in the same folder with a name much like it."""
+    import difflib
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"; the folder {path.parent} does not exist either" if not path.parent.exists() else ""
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else "; check the name"
+
+
+def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_size: str | Calibration | None) -> Image:
+    notes = list(stored.notes)
+    own = next((f for f in FORMATS if path.suffix.lower() in f.suffixes), None)
+    if own is not None and own is not kind:
+        notes.insert(0, f"the name ends in {path.suffix}, but the content is {kind.name}")
+    pixels, axes, more = _grey(_plain_numbers(stored.pixels), stored.axes)
+    notes += more
+    pixels, axes, more = _three_axes(pixels, axes)
+    notes += more
+    notes += _odd_values(pixels)
+    metadata = {"format": kind.name, **stored.metadata}
+    scale = stored.scale
+    if scale is None:
+        scale, more, said = read_sidecar(path, pixels.shape[-1])
+        notes += more
+        metadata |= said
+    calibration, more = _calibrate(scale, axes, pixel_size)
+    notes += more
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Image(
+        np.ascontiguousarray(pixels),
+        axes,
+        calibration,
+        name=path.stem,
+        source=Source(path, sha256, page or 0),
+        notes=tuple(dict.fromkeys(notes)),
+        metadata=metadata,
+    )
+
+
+def _plain_numbers(pixels: np.ndarray) -> np.ndarray:
+    """Return real numbers in the byte order of this machine, in a dtype that every library knows."""
+    if pixels.dtype.kind == "c":
+        raise ImageError("its pixels are complex; save the modulus (np.abs) or the phase instead.")
+    if pixels.dtype.kind not in "biuf":
+        raise ImageError(f"its pixels are {pixels.dtype}, not plain numbers; save one array of numbers.")
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize not in (4, 8):
+        return pixels.astype(np.float32 if pixels.dtype.itemsize < 4 else np.float64)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """Return one number per pixel: samples ``S`` are grey, grey and alpha, RGB or RGBA."""
+    if "S" not in axes:
+        return pixels, axes, ()
+    pixels, axes = np.moveaxis(pixels, axes.index("S"), -1), axes.replace("S", "")
+    samples = pixels.shape[-1]
+    notes: list[str] = []
+    if samples in (2, 4):
+        alpha, pixels = pixels[..., -1], pixels[..., :-1]
+        top = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1.0
+        share = float(np.mean(alpha < top))
+        clear = f"; {share:.1%} of the pixels were not opaque" if share else ""
+        notes.append(f"the alpha channel was dropped{clear}")
+    if samples < 3:
+        return pixels[..., 0], axes, tuple(notes)
+    red, green, blue = (pixels[..., k] for k in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return red, axes, tuple(notes)
+    notes.append("colour was turned into luminance (0.299 R + 0.587 G + 0.114 B)")
+    luminance = np.zeros(red.shape, np.float32 if red.dtype.itemsize < 4 else np.float64)
+    for weight, sample in zip(_LUMA, (red, green, blue)):
+        luminance += luminance.dtype.type(weight) * sample
+    if red.dtype.kind in "iu":
+        luminance = np.rint(luminance)
+    return luminance.astype(red.dtype), axes, tuple(notes)
+
+
+def _three_axes(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """Return ``YX``, or a stack with one leading axis; axes of length 1 go."""
+    keep = [k for k, a in enumerate(axes) if a in "YX" or pixels.shape[k] > 1]
+    pixels, axes = pixels.reshape([pixels.shape[k] for k in keep]), "".join(axes[k] for k in keep)
+    leading = [k for k, a in enumerate(axes) if a not in "YX"]
+    order = [*leading, axes.index("Y"), axes.index("X")]
+    pixels, axes = pixels.transpose(order), "".join(axes[k] for k in order)
+    if len(axes) == 2:
+        return pixels, axes, ()
+    n_pages = int(np.prod(pixels.shape[:-2]))
+    if len(axes) > 3 or axes[0] == "C":
+        what = "channels" if len(axes) == 3 else "more than three axes"
+        raise ReadError(
+            f"it has {what} ({axes}, shape {pixels.shape}); pick one of its {n_pages} planes with page=0 to "
+            f"page={n_pages - 1}."
+        )
+    if axes[0] in "ZTE":
+        return pixels, axes, ()
+    note = f"its {n_pages} pages are taken as the planes of a volume: the file does not say; page= picks one"
+    return pixels, "ZYX", (note,)
+
+
+def _odd_values(pixels: np.ndarray) -> list[str]:
+    """Return notes on values that are not finite, and on an image without contrast."""
+    notes = []
+    if pixels.dtype.kind == "f":
+        n_nan, n_inf = int(np.isnan(pixels).sum()), int(np.isinf(pixels).sum())
+        for count, name in ((n_nan, "not a number"), (n_inf, "infinite")):
+            if count:
+                share = "all pixels are" if count == pixels.size else f"{count} of {pixels.size} pixels are"
+                notes.append(f"{share} {name}")
+        if n_nan + n_inf:
+            return notes
+    if pixels.size > 1 and pixels.min() == pixels.max():
+        notes.append(f"every pixel has the same value, {pixels.flat[0]}")
+    return notes
+
+
+def _calibrate(
+    scale: Scale | None, axes: str, pixel_size: str | Calibration | None
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return the pixel size: the user's, else the file's, else unknown."""
+    spatial = [a for a in axes if a in SPATIAL_AXES]
+    if isinstance(pixel_size, Calibration):
+        if len(pixel_size.spacing) != len(spatial):
+            raise CalibrationError(f"{len(pixel_size.spacing)} pixel lengths are given for the axes {axes!r}.")
+        return pixel_size, ()
+    if pixel_size is not None:
+        return _from_text(str(pixel_size), axes, len(spatial)), ()
+    if scale is None:
+        return Calibration.unknown(len(spatial)), ()
+    missing = [a for a in spatial if a not in scale.lengths]
+    if missing:
+        known = scale.lengths["X"]
+        note = (
+            f"a pixel is {known:g} {scale.unit} in the plane ({scale.detail}), but the file does not give the distance "
+            'of the planes: left unknown; give pixel_size="Z x Y x X unit", or page= for one plane'
+        )
+        return Calibration.unknown(len(spatial)), (note,)
+    spacing = tuple(scale.lengths[a] for a in spatial)
+    return Calibration(spacing, scale.unit, scale.rel_uncertainty, "metadata", scale.detail), ()
+
+
+def _from_text(text: str, axes: str, n_spatial: int) -> Calibration:
+    """Return the calibration for ``"0.5 nm"`` or ``"2 x 0.5 x 0.5 nm"``."""
+    parts = re.split(r"\s*[x×*]\s*", text.strip())
+    if len(parts) == 1:
+        return Calibration.from_text(text, n_spatial)
+    _, unit = parse_length(parts[-1])
+    if len(parts) != n_spatial:
+        raise CalibrationError(f"pixel size {text!r} has {len(parts)} lengths, the image {n_spatial} axes of length.")
+    values = [
+        parse_length(p)[0] if k == len(parts) - 1 else parse_length(f"{p} {unit}")[0] for k, p in enumerate(parts)
+    ]
+    return Calibration(tuple(values), unit, 0.0, "user", f"given as {text.strip()}")
