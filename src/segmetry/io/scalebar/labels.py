@@ -1,0 +1,183 @@
+"""Lines of text read twice and more: which of them name the length of a scale bar."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segmetry.io.scalebar.ocr import Box, Line, Reading, read_line
+from segmetry.io.scalebar.parse import Label, is_field_name, is_number_only, is_unit_only, parse_label
+from segmetry.io.scalebar.records import Text
+
+UNIT_PRIOR = {"nm": 1.0, "µm": 1.0, "mm": 0.5, "Å": 0.4, "cm": 0.3, "pm": 0.2}
+"""How often a micrograph's scale bar has the unit: "nm" is misread as "mm" more often than a bar measures millimetres."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A label that names a length: where it is, what it says, how sure that is, and why it is in doubt if it is."""
+
+    label: Label
+    core: Box
+    confidence: float
+    text: str
+    doubt: str = ""
+
+
+def read_texts(image: np.ndarray, lines: Sequence[Line], *, threads: int = 1) -> list[tuple[Line, Reading]]:
+    """Return every line with its text. Regions too tall for one line of text are left out."""
+    out = []
+    for line in lines:
+        if line.core.height > 0.3 * image.shape[0]:
+            continue
+        out.append((line, read_line(_cut(image, line.box), threads=threads)))
+    return out
+
+
+def _cut(image: np.ndarray, box: Box) -> np.ndarray:
+    return image[box.y0 : box.y1, box.x0 : box.x1]
+
+
+def named_lengths(image: np.ndarray, read: Sequence[tuple[Line, Reading]], *, threads: int = 1) -> list[Named]:
+    """Return the labels that name a length, each read several times in different crops.
+
+    One reading is not enough where a lost decimal point makes a tenfold error. Each label is read in its wide box and in two
+    closer crops; readings vote with their confidence, and a label whose readings disagree comes back with a doubt.
+    A unit without its number is read again with more room to the left.
+    """
+    found: list[Named] = []
+    for line, reading in read:
+        if _under_field_name(line, read):
+            continue
+        label = parse_label(reading.text)
+        if label is None and is_unit_only(reading.text):
+            found.extend(_with_number(image, line, reading, read, threads=threads))
+            continue
+        if label is None and not _nearly(reading.text):
+            continue
+        named = _vote(image, line, reading, threads=threads)
+        if named is not None:
+            found.append(named)
+    return found
+
+
+def _nearly(text: str) -> bool:
+    """Whether a text that was not understood may be a label: a digit and an m, and short."""
+    return len(text) <= 9 and any(c.isdigit() for c in text) and "m" in text.lower()
+
+
+def _crops(image: np.ndarray, box: Box, core: Box) -> list[Box]:
+    shape = (image.shape[0], image.shape[1])
+    middle = Box(*(round((a + b) / 2) for a, b in zip(box, core)))
+    return [middle, core.grow(max(1, core.height // 8), max(1, core.height // 10), shape)]
+
+
+def _vote(image: np.ndarray, line: Line, first: Reading, *, threads: int, extra: Sequence[Reading] = ()) -> Named | None:
+    readings = [first, *(read_line(_cut(image, b), threads=threads) for b in _crops(image, line.box, line.core)), *extra]
+    votes: dict[tuple[float, str], float] = defaultdict(float)
+    labels: dict[tuple[float, str], list[tuple[float, Label, Reading]]] = defaultdict(list)
+    for reading in readings:
+        label = parse_label(reading.text)
+        if label is None:
+            continue
+        key = (label.value, label.unit)
+        weight = reading.confidence * label.trust * UNIT_PRIOR[label.unit]
+        votes[key] += weight
+        labels[key].append((weight, label, reading))
+    if not votes:
+        return None
+    best = max(votes, key=lambda k: votes[k])
+    share = votes[best] / sum(votes.values())
+    _, label, reading = max(labels[best], key=lambda item: item[0])
+    doubt = ""
+    if len(labels[best]) < 2:
+        doubt = f"only one of {len(readings)} readings of {reading.text!r} makes sense"
+    elif share < 0.75 and not _point_found(best, votes, labels):
+        doubt = "read as " + " and as ".join(repr(v[0][2].text) for v in labels.values())
+    mean = float(np.mean([r.confidence for _, _, r in labels[best]]))
+    confidence = mean * label.trust * min(1.0, len(labels[best]) / 3 + 0.2)
+    width = line.core.width
+    core = line.core
+    if label.start:  # the length stands at the end of a longer line
+        core = Box(core.x0 + int(label.start * width), core.y0, core.x1, core.y1)
+    return Named(label, core, confidence, reading.text, doubt)
+
+
+def _point_found(
+    best: tuple[float, str],
+    votes: dict[tuple[float, str], float],
+    labels: dict[tuple[float, str], list[tuple[float, Label, Reading]]],
+) -> bool:
+    """Whether the readings differ only in a decimal point that the closer crops see clearly.
+
+    A point is easily lost in a wide crop over a busy background, and hardly ever invented twice.
+    """
+    others = [key for key in votes if key != best]
+    if len(others) != 1 or len(labels[best]) < 2:
+        return False
+    for _, _, reading in labels[best]:
+        point = reading.text.find(".")
+        if point < 0 or reading.each[point] < 0.8:
+            return False
+    without = {"".join(c for c in r.text if c.isdigit()) for _, _, r in labels[best]}
+    return {"".join(c for c in r.text if c.isdigit()) for _, _, r in labels[others[0]]} == without
+
+
+def _with_number(
+    image: np.ndarray, line: Line, reading: Reading, read: Sequence[tuple[Line, Reading]], *, threads: int
+) -> list[Named]:
+    """Return the label of a unit whose number lies in the box to its left, or was not detected."""
+    shape = (image.shape[0], image.shape[1])
+    h = line.core.height
+    lefts = [
+        (other, r)
+        for other, r in read
+        if is_number_only(r.text)
+        and -0.3 * h <= line.core.x0 - other.core.x1 <= 2.5 * h
+        and abs((other.core.y0 + other.core.y1) - (line.core.y0 + line.core.y1)) < h
+    ]
+    if lefts:
+        other, number = max(lefts, key=lambda item: item[0].core.x1)
+        box, core = (
+            Box(min(a.x0, b.x0), min(a.y0, b.y0), max(a.x1, b.x1), max(a.y1, b.y1))
+            for a, b in ((line.box, other.box), (line.core, other.core))
+        )
+        joined = f"{number.text.strip(' -—–_')} {reading.text.strip(' -—–_')}"
+        both = Reading(joined, min(number.confidence, reading.confidence), ())
+        named = _vote(image, Line(box, core, line.score), both, threads=threads)
+        return [named] if named else []
+    out = []
+    for more in (1.3, 2.2, 3.2):
+        core = Box(max(0, line.core.x0 - round(more * h)), line.core.y0, line.core.x1, line.core.y1)
+        box = core.grow(h // 3, h // 3, shape)
+        first = read_line(_cut(image, box), threads=threads)
+        if parse_label(first.text):
+            named = _vote(image, Line(box, core, line.score), first, threads=threads)
+            if named:
+                out.append(named)
+                break
+    return out
+
+
+def _under_field_name(line: Line, read: Sequence[tuple[Line, Reading]]) -> bool:
+    """Whether the name of a footer's field (WD, HFW) stands right above the line: then it is that field's value."""
+    for other, reading in read:
+        if other is line or not is_field_name(reading.text):
+            continue
+        a, b = other.core, line.core
+        overlap = min(a.x1, b.x1) - max(a.x0, b.x0)
+        if overlap > 0.3 * min(a.width, b.width) and 0 < b.y0 - a.y0 < 3.5 * max(a.height, b.height):
+            return True
+    return False
+
+
+def confident_texts(read: Sequence[tuple[Line, Reading]]) -> tuple[Text, ...]:
+    """Return the lines whose reading is good enough to be called text."""
+    return tuple(
+        Text(reading.text, line.core.grow(line.core.height // 3, line.core.height // 4, (1 << 30, 1 << 30)), reading.confidence)
+        for line, reading in read
+        if reading.confidence >= 0.75 and reading.text
+    )

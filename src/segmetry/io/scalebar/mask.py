@@ -1,0 +1,138 @@
+"""The pixels that annotations cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from segmetry.io.scalebar.bars import Bar
+from segmetry.io.scalebar.ocr import Box
+from segmetry.io.scalebar.records import Text
+
+
+def find_footer(image: np.ndarray, texts: Sequence[Box]) -> Box | None:
+    """Return the instrument's strip along the bottom (or top), full width, or None.
+
+    A footer is a strip of one grey value with text on it, whose edge to the micrograph is a step across the whole width.
+
+    Parameters
+    ----------
+    image : (M, N) array of uint8
+    texts : sequence of Box
+        Lines of text that were read with confidence.
+    """
+    height, width = image.shape
+    for flipped in (False, True):
+        plane = image[::-1] if flipped else image
+        lines = [Box(t.x0, height - t.y1, t.x1, height - t.y0) for t in texts] if flipped else list(texts)
+        low = [t for t in lines if t.y0 > 0.7 * height]
+        if not low:
+            continue
+        start = max(0, min(t.y0 for t in low))
+        strip = plane[start:]
+        level = int(np.bincount(strip.ravel(), minlength=256).argmax())
+        same = (np.abs(plane.astype(np.int16) - level) <= 10).mean(axis=1)
+        inside = same >= 0.45
+        top = height
+        misses = 0
+        for row in range(height - 1, int(0.6 * height), -1):
+            if inside[row]:
+                top = row
+                misses = 0
+            else:
+                misses += 1
+                if misses > 4:
+                    break
+        if top > start + 2 or height - top > 0.35 * height or height - top < 8 or top < 8:
+            continue
+        above = same[max(0, top - 12) : top - 2]
+        if above.size and float(above.mean()) > 0.35:
+            continue  # no step: the micrograph itself has this level
+        if float(np.median(same[top:])) < 0.55:
+            continue
+        return Box(0, 0, width, height - top) if flipped else Box(0, top, width, height)
+    return None
+
+
+def label_box(image: np.ndarray, text: Box) -> Box | None:
+    """Return the plain rectangle that a label was drawn on, or None where it lies on the micrograph itself."""
+    height, width = image.shape
+    around = text.grow(2, 2, (height, width))
+    patch = image[around.y0 : around.y1, around.x0 : around.x1]
+    counts = np.bincount(patch.ravel(), minlength=256)
+    level = int(counts.argmax())
+    if counts[max(0, level - 3) : level + 4].sum() < 0.4 * patch.size:
+        return None
+    same = (np.abs(image.astype(np.int16) - level) <= 6).astype(np.uint8)
+    inside = np.argwhere(same[around.y0 : around.y1, around.x0 : around.x1])
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(same, connectivity=4)
+    ids, sizes = np.unique(
+        parts[around.y0 : around.y1, around.x0 : around.x1][inside[:, 0], inside[:, 1]], return_counts=True
+    )
+    k = int(ids[sizes.argmax()])
+    x, y, w, h, area = (int(v) for v in stats[k])
+    if w * h > 0.2 * height * width or w < text.width * 0.9 or h < text.height * 0.9:
+        return None
+    # A drawn rectangle: its outline is all there, whatever is written inside.
+    sides = (same[y, x : x + w], same[y + h - 1, x : x + w], same[y : y + h, x], same[y : y + h, x + w - 1])
+    if min(float(side.mean()) for side in sides) < 0.85 or area < 0.4 * w * h:
+        return None
+    return Box(x, y, x + w, y + h)
+
+
+def looks_drawn(image: np.ndarray, text: Text) -> bool:
+    """Whether a reading is ink and no particle: for one or two characters that a particle may imitate.
+
+    Ink has one grey value; and a lone round or straight character (o, 0, I, l, -) away from the corners is taken for
+    a particle.
+    """
+    height, width = image.shape
+    box = text.box.grow(0, 0, (height, width))
+    if box.width < 2 or box.height < 2 or box.height > 0.25 * height:
+        return False
+    letters = [c for c in text.text if c.isalnum()]
+    if not letters:
+        return False
+    if len(letters) >= 3 and text.confidence >= 0.85:
+        return True
+    if text.confidence < 0.9:
+        return False
+    patch = image[box.y0 : box.y1, box.x0 : box.x1]
+    threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
+    light, dark = patch[patch > threshold], patch[patch <= threshold]
+    if light.size < 5 or dark.size < 5:
+        return False
+    spread = min(_spread(light), _spread(dark)) / max(1.0, float(light.mean() - dark.mean()))
+    middle_x, middle_y = (box.x0 + box.x1) / 2 / width, (box.y0 + box.y1) / 2 / height
+    corner = min(middle_x, 1 - middle_x) < 0.25 and min(middle_y, 1 - middle_y) < 0.25
+    doubtful = all(c in "oO0cCiIlL1nuU8" for c in letters)
+    if doubtful or len(letters) == 1:
+        return corner and spread < 0.2
+    return spread < 0.2
+
+
+def _spread(values: np.ndarray) -> float:
+    low, high = np.percentile(values, (20, 80))
+    return float(high - low) / 2
+
+
+def build_mask(
+    image: np.ndarray, texts: Sequence[Text], bars: Sequence[Bar], footer: Box | None, *, margin: int = 2
+) -> np.ndarray:
+    """Return the mask of pixels to ignore: texts, bars, the boxes they were drawn on, the footer."""
+    height, width = image.shape
+    mask = np.zeros((height, width), bool)
+    boxes: list[Box] = [t.box.grow(margin, margin, (height, width)) for t in texts]
+    for text in texts:
+        drawn_on = label_box(image, text.box.grow(0, 0, (height, width)))
+        if drawn_on is not None:
+            boxes.append(drawn_on.grow(1, 1, (height, width)))
+    for bar in bars:
+        boxes.append(bar.box.grow(margin, margin + (4 if bar.tick else 0), (height, width)))
+    if footer is not None:
+        boxes.append(footer)
+    for box in boxes:
+        mask[box.y0 : box.y1, box.x0 : box.x1] = True
+    return mask
