@@ -1,0 +1,251 @@
+"""The catalogue: one record per measured quantity. Table heads, units, help and report come from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from segmetry.measure.regions import FEW_PIXELS, Regions
+from segmetry.units import PIXEL
+
+Kind = Literal["length", "px", "angle", "intensity", "number", "flag", "text"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured quantity.
+
+    Parameters
+    ----------
+    name : str
+        The column; a measure with K values per object fills the columns ``name-0`` .. ``name-(K-1)``.
+    length_power : int
+        2 for an area, 1 a length, 0 a ratio, -1 one over a length: what doubling the pixel size does to it.
+    compute : callable
+        All objects at once: `Regions` in, an array (L,) or (L, K) out.
+    meaning : str
+        Shown by the command line, the report and the docs: what it is, and how it is estimated.
+    kind : {"length", "px", "angle", "intensity", "number", "flag", "text"}
+        What the value is; with `length_power` it gives the unit.
+    dims : tuple of int
+        Whether it is defined for images (2), volumes (3) or both.
+    needs_image : bool
+        Whether it needs intensities.
+    """
+
+    name: str
+    length_power: int
+    compute: Callable[[Regions], np.ndarray]
+    meaning: str
+    kind: Kind = "length"
+    dims: tuple[int, ...] = (2, 3)
+    needs_image: bool = False
+
+    def unit(self, length: str) -> str:
+        """Return the unit, given that of a length: ``"nm^2"``, ``"px"``, ``"°"``, ``"intensity"`` or ``""``."""
+        if self.kind == "length":
+            return {0: "", 1: length}.get(self.length_power, f"{length}^{self.length_power}")
+        return {"px": PIXEL, "angle": "°", "intensity": "intensity"}.get(self.kind, "")
+
+
+def _orientation(r: Regions) -> np.ndarray:
+    a, b, c = r.covariance[:, 0, 0], r.covariance[:, 1, 1], r.covariance[:, 0, 1]
+    angle = np.degrees(0.5 * np.arctan2(2 * c, a - b))
+    round_ = np.hypot(a - b, 2 * c) <= 1e-9 * (a + b)
+    return r.form(np.where(round_, np.nan, np.where(angle <= -90, angle + 180, angle)))
+
+
+def _eccentricity(r: Regions) -> np.ndarray:
+    return r.form(np.sqrt(np.maximum(1 - (r.axes[:, -1] / r.axes[:, 0]) ** 2, 0)))
+
+
+def _contrast_to_noise(r: Regions) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = (r.intensities.mean - r.rings.mean) / r.rings.std
+    return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def _edge_sharpness(r: Regions) -> np.ndarray:
+    dy, dx = r.spacing
+    rows = 2 * (r.n_pixels - r.sums[:, 21])  # faces crossed along the rows' axis
+    cols = 2 * (r.n_pixels - r.sums[:, 19])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (r.rings.step_row * rows * dx / dy + r.rings.step_col * cols * dy / dx) / r.boundary
+        sharpness = slope / (r.intensities.mean - r.rings.mean)
+    return np.where(np.isfinite(sharpness), sharpness, np.nan)
+
+
+def _neighbour(r: Regions) -> np.ndarray:
+    if r.n < 2:
+        return np.full(r.n, np.nan)
+    from scipy.spatial import cKDTree
+
+    points = r.centroid * np.asarray(r.spacing)
+    return cKDTree(points).query(points, k=2)[0][:, 1]
+
+
+def _edge_weight(r: Regions) -> np.ndarray:
+    low, high = r.frame
+    room = (high - low - 1) - (r.high - r.low)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.prod((high - low) / room, axis=1)
+    return np.where(r.touches_edge | (room <= 0).any(axis=1), np.nan, weight)
+
+
+def _equivalent_diameter(r: Regions) -> np.ndarray:
+    return 2 * np.sqrt(r.area / math.pi) if r.ndim == 2 else np.cbrt(6 * r.area / math.pi)
+
+
+_IMAGE: tuple[int, ...] = (2,)
+_VOLUME: tuple[int, ...] = (3,)
+
+MEASURES: dict[str, Measure] = {
+    m.name: m
+    for m in (
+        Measure("num_pixels", 0, lambda r: r.n_pixels, "number of pixels (voxels)", "number"),
+        Measure("area", 2, lambda r: r.area, "pixels inside, times the area of a pixel", dims=_IMAGE),
+        Measure("volume", 3, lambda r: r.area, "voxels inside, times the volume of a voxel", dims=_VOLUME),
+        Measure(
+            "equivalent_diameter", 1, _equivalent_diameter, "diameter of the disk (ball) with the same area (volume)"
+        ),
+        Measure(
+            "centroid", 0, lambda r: r.centroid,
+            "centre of mass of the pixels, in array order; the centre of the first pixel is 0", "px",
+        ),
+        Measure(
+            "bbox", 0, lambda r: np.concatenate([r.low, r.high], axis=1),
+            "bounding box: first index along each axis, then one after the last along each axis", "px",
+        ),
+        Measure(
+            "axis_major_length", 1, lambda r: r.axes[:, 0],
+            "long axis of the ellipse (ellipsoid) with the same second moments; pixels count as little squares, so "
+            "each variance has 1/12 px² more than between pixel centres: that makes disks come out right, and is left "
+            "out by scikit-image",
+        ),
+        Measure(
+            "axis_medium_length", 1, lambda r: r.axes[:, 1],
+            "middle axis of the ellipsoid with the same second moments, as for axis_major_length", dims=_VOLUME,
+        ),
+        Measure(
+            "axis_minor_length", 1, lambda r: r.axes[:, -1],
+            "short axis of the ellipse (ellipsoid) with the same second moments, as for axis_major_length",
+        ),
+        Measure(
+            "eccentricity", 0, _eccentricity,
+            "of that ellipse: 0 for a circle, near 1 for a line; nan for one pixel", dims=_IMAGE,
+        ),
+        Measure(
+            "orientation", 0, _orientation,
+            "angle between the axis of the rows (downwards) and the long axis of the ellipse, from -90 (not reached) "
+            "to 90, positive towards rising columns, measured in the calibrated plane; nan where the ellipse is a circle",
+            "angle", dims=_IMAGE,
+        ),
+        Measure(
+            "aspect_ratio", 0, lambda r: r.form(r.axes[:, 0] / r.axes[:, -1]),
+            "long over short axis of the ellipse (ellipsoid): 1 or more, the same however the object is turned",
+        ),
+        Measure(
+            "aspect_ratio_rectangle", 0, lambda r: r.form(r.hulls.rectangle_long / r.hulls.rectangle_short),
+            "long over short side of the rectangle of least area around the object, at any angle: 1 or more",
+            dims=_IMAGE,
+        ),
+        Measure(
+            "perimeter", 1, lambda r: r.boundary,
+            "length of the boundary, holes included, by Crofton's formula in four directions: unbiased for smooth "
+            "shapes, up to 5 % off for straight edges at a bad angle", dims=_IMAGE,
+        ),
+        Measure(
+            "surface_area", 2, lambda r: r.boundary,
+            "area of the surface, cavities included, by Crofton's formula in 13 directions", dims=_VOLUME,
+        ),
+        Measure(
+            "circularity", 0, lambda r: r.form(4 * math.pi * r.area / r.boundary**2),
+            "4π area / perimeter² (the form factor of ISO 9276-6): 1 for a disk; not clipped, so small round objects "
+            "scatter around 1", dims=_IMAGE,
+        ),
+        Measure(
+            "sphericity", 0, lambda r: r.form(math.pi ** (1 / 3) * (6 * r.area) ** (2 / 3) / r.boundary),
+            "surface of the ball of the same volume over the object's surface: 1 for a ball; not clipped",
+            dims=_VOLUME,
+        ),
+        Measure(
+            "feret_max", 1, lambda r: r.ferets[0],
+            "largest distance of two parallel lines (planes) that hold the object between them, to the midpoints of the "
+            "pixels' edges",
+        ),
+        Measure("feret_min", 1, lambda r: r.ferets[1], "least distance of two such lines (planes)"),
+        Measure(
+            "feret_ratio", 0, lambda r: r.form(r.ferets[1] / r.ferets[0]),
+            "feret_min / feret_max (the aspect ratio of ISO 9276-6): 1 or less",
+        ),
+        Measure(
+            "area_convex", 2, lambda r: r.area_convex,
+            "area of the convex hull of the midpoints of the pixels' edges, never less than the area", dims=_IMAGE,
+        ),
+        Measure("solidity", 0, lambda r: r.form(r.area / r.area_convex), "area / area_convex: 1 or less", dims=_IMAGE),
+        Measure(
+            "convexity", 0, lambda r: r.form(r.hulls.perimeter / r.boundary),
+            "perimeter of the convex hull / perimeter: 1 for a smooth convex object, less for a rough one",
+            dims=_IMAGE,
+        ),
+        Measure(
+            "roundness", 0, lambda r: r.form(4 * r.area / (math.pi * r.ferets[0] ** 2)),
+            "4 area / (π feret_max²) (ISO 9276-6): 1 for a disk, less for a long one", dims=_IMAGE,
+        ),
+        Measure(
+            "euler_number", 0, lambda r: r.sums[:, 33] - r.sums[:, 32],
+            "pieces minus holes, where pixels that share a corner are joined", "number", dims=_IMAGE,
+        ),
+        Measure("intensity_mean", 0, lambda r: r.intensities.mean, "mean intensity inside", "intensity", needs_image=True),
+        Measure("intensity_min", 0, lambda r: r.intensities.low, "least intensity inside", "intensity", needs_image=True),
+        Measure("intensity_max", 0, lambda r: r.intensities.high, "largest intensity inside", "intensity", needs_image=True),
+        Measure(
+            "intensity_std", 0, lambda r: r.intensities.std,
+            "standard deviation of the intensities inside (divided by n)", "intensity", needs_image=True,
+        ),
+        Measure(
+            "contrast", 0, lambda r: r.intensities.mean - r.rings.mean,
+            "mean intensity inside minus that of the surroundings: up to 6 px from the object, further than 2 px from "
+            "every object and ignored pixel; nan where there are none", "intensity", dims=_IMAGE, needs_image=True,
+        ),
+        Measure(
+            "contrast_to_noise", 0, _contrast_to_noise,
+            "contrast / standard deviation of the surroundings", "number", dims=_IMAGE, needs_image=True,
+        ),
+        Measure(
+            "edge_sharpness", -1, _edge_sharpness,
+            "mean slope of the intensity across the boundary, outwards to inwards, over the contrast: one over the "
+            "width of the edge; 1 to 1.4 per px for a step; noise does not bias it", dims=_IMAGE, needs_image=True,
+        ),
+        Measure(
+            "nearest_neighbour_distance", 1, _neighbour,
+            "distance from centroid to the nearest other centroid; nan for a lone object",
+        ),
+        Measure(
+            "edge_weight", 0, _edge_weight,
+            "how many objects of its size stand behind one that was seen whole: Miles–Lantuéjoul, frame over the "
+            "positions in the frame where it would not touch the edge; nan for objects that touch it", "number",
+        ),
+        Measure(
+            "touches_edge", 0, lambda r: r.touches_edge,
+            "it reaches the outermost pixels of the frame, the box around all pixels that are not ignored", "flag",
+        ),
+        Measure("few_pixels", 0, lambda r: r.n_pixels < FEW_PIXELS, f"fewer than {FEW_PIXELS} pixels", "flag"),
+        Measure(
+            "saturated", 0, lambda r: r.intensities.clipped > 0.01,
+            "more than 1 % of its pixels are at the limit of the intensity range", "flag", needs_image=True,
+        ),
+        Measure(
+            "uncalibrated", 0, lambda r: np.full(r.n, not r.calibration.known), "the pixel size is not known", "flag"
+        ),
+        Measure(
+            "over_text", 0, lambda r: r.over_text,
+            "it lies on, or next to, a pixel that is ignored: text, a scale bar", "flag",
+        ),
+    )
+}  # fmt: skip
+"""Every measure, in the order of the table's columns."""

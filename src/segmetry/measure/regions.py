@@ -1,0 +1,200 @@
+"""`Regions`: the objects of one image, with everything that measures are computed from, each made once when asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from segmetry.measure import crofton, moments
+from segmetry.measure.calipers3d import feret3d
+from segmetry.measure.hull import Hulls, hulls
+from segmetry.measure.intensity import Intensities, Rings, intensities, rings
+from segmetry.measure.runs import Runs
+from segmetry.types import Calibration
+
+FEW_PIXELS = 20
+"""Objects of fewer pixels (voxels) carry the flag `few_pixels`: their form is mostly that of the raster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The objects of an image or volume. Every attribute is an array with one entry (or row) per object.
+
+    Parameters
+    ----------
+    runs : Runs
+        Where the objects are.
+    calibration : Calibration
+        Length of a pixel along each axis.
+    image : array or None
+        Intensities, in the shape of the label image.
+    ignore : array of bool or None
+        True where pixels are not specimen.
+    """
+
+    runs: Runs
+    calibration: Calibration
+    image: np.ndarray | None = None
+    ignore: np.ndarray | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of objects."""
+        return self.runs.n_regions
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3."""
+        return len(self.runs.shape)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Length of a pixel along each axis."""
+        return self.calibration.spacing
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """The exact sums of the fused pass; see `segmetry.measure.moments`."""
+        return moments.sums(self.runs)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The label image."""
+        return self.runs.paint()
+
+    @cached_property
+    def n_pixels(self) -> np.ndarray:
+        """Number of pixels."""
+        return self.sums[:, moments.N]
+
+    @cached_property
+    def area(self) -> np.ndarray:
+        """Area (volume)."""
+        return self.n_pixels * math.prod(self.spacing)
+
+    @cached_property
+    def low(self) -> np.ndarray:
+        """(L, ndim) first index of the bounding box along each axis."""
+        return self.sums[:, moments.LOW][:, 3 - self.ndim :]
+
+    @cached_property
+    def high(self) -> np.ndarray:
+        """(L, ndim) one after the last index of the bounding box along each axis."""
+        return self.sums[:, moments.HIGH][:, 3 - self.ndim :]
+
+    @cached_property
+    def centroid(self) -> np.ndarray:
+        """(L, ndim) centre of mass of the pixels, in px."""
+        origin, total = self.sums[:, moments.ORIGIN], self.sums[:, moments.SUM]
+        return (origin + total / self.n_pixels[:, None])[:, 3 - self.ndim :]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """(L, ndim, ndim) covariance of the points of the object, its pixels taken as little boxes: with the 1/12."""
+        n = self.n_pixels[:, None].astype(float)
+        mean = self.sums[:, moments.SUM] / n
+        pp, rr, cc, pr, pc, rc = (self.sums[:, moments.SUM2] / n).T
+        p, r, c = mean.T
+        full = np.array(
+            [
+                [pp - p * p, pr - p * r, pc - p * c],
+                [pr - p * r, rr - r * r, rc - r * c],
+                [pc - p * c, rc - r * c, cc - c * c],
+            ]
+        )
+        full = np.moveaxis(full, -1, 0)[:, 3 - self.ndim :, 3 - self.ndim :]
+        full = full + np.eye(self.ndim) / 12
+        scale = np.asarray(self.spacing)
+        return full * scale[:, None] * scale[None, :]
+
+    @cached_property
+    def axes(self) -> np.ndarray:
+        """(L, ndim) full axes of the ellipse (ellipsoid) with this covariance, longest first."""
+        values = np.linalg.eigvalsh(self.covariance) if self.ndim == 3 else _eigenvalues2(self.covariance)
+        return 2 * np.sqrt(self.ndim + 2.0) * np.sqrt(np.maximum(values[:, ::-1], 0))
+
+    @cached_property
+    def boundary(self) -> np.ndarray:
+        """Crofton perimeter (surface area)."""
+        return crofton.boundary(self.sums, self.spacing)
+
+    @cached_property
+    def hulls(self) -> Hulls:
+        """Convex hull and calipers of the objects of an image."""
+        return hulls(self.runs, self.sums, (self.spacing[0], self.spacing[1]))
+
+    @cached_property
+    def ferets(self) -> np.ndarray:
+        """(2, L) largest and least caliper width."""
+        if self.ndim == 2:
+            return np.stack([self.hulls.feret_max, self.hulls.feret_min])
+        return feret3d(self.runs, (self.spacing[0], self.spacing[1], self.spacing[2]))
+
+    @cached_property
+    def area_convex(self) -> np.ndarray:
+        """Area of the convex hull, never less than the object's."""
+        return np.maximum(self.hulls.area, self.area)
+
+    @cached_property
+    def intensities(self) -> Intensities:
+        """Intensities inside; all nan without an image."""
+        if self.image is None:
+            return Intensities(*np.full((5, self.n), np.nan))
+        return intensities(self.runs, self.image)
+
+    @cached_property
+    def rings(self) -> Rings:
+        """Intensities around, and the step at the boundary; all nan without an image."""
+        if self.image is None or self.n == 0:
+            return Rings(*np.full((4, self.n), np.nan))
+        return rings(self.runs, self.sums, self.labels, self.image, self.ignore)
+
+    @cached_property
+    def frame(self) -> tuple[np.ndarray, np.ndarray]:
+        """First index, and one after the last, of the box that holds all pixels that are not ignored."""
+        shape = np.array(self.runs.shape)
+        if self.ignore is None:
+            return np.zeros(self.ndim, int), shape
+        low, high = [], []
+        for axis in range(self.ndim):
+            seen = np.flatnonzero(~self.ignore.all(axis=tuple(a for a in range(self.ndim) if a != axis)))
+            low.append(seen[0] if seen.size else 0)
+            high.append(seen[-1] + 1 if seen.size else shape[axis])
+        return np.array(low), np.array(high)
+
+    @cached_property
+    def touches_edge(self) -> np.ndarray:
+        """Whether an object has a pixel in the outermost row, column or plane of the frame (or beyond it)."""
+        low, high = self.frame
+        return ((self.low <= low) | (self.high >= high)).any(axis=1)
+
+    @cached_property
+    def over_text(self) -> np.ndarray:
+        """Whether an object lies on, or next to, an ignored pixel inside the frame."""
+        from segmetry.measure.flags import touches_mask
+
+        if self.ignore is None or self.n == 0:
+            return np.zeros(self.n, bool)
+        inside = np.zeros_like(self.ignore)
+        box = tuple(slice(a, b) for a, b in zip(*self.frame))
+        inside[box] = self.ignore[box]
+        return touches_mask(self.runs, inside) if inside.any() else np.zeros(self.n, bool)
+
+    @cached_property
+    def undefined(self) -> np.ndarray:
+        """Whether an object is a single pixel, which has a size and a place but no form."""
+        return self.n_pixels < 2
+
+    def form(self, values: np.ndarray) -> np.ndarray:
+        """Return a measure of form: nan for single pixels."""
+        return np.where(self.undefined, np.nan, values)
+
+
+def _eigenvalues2(matrix: np.ndarray) -> np.ndarray:
+    """Return the eigenvalues of (L, 2, 2) symmetric matrices, rising, in closed form."""
+    a, b, c = matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 1]
+    largest = (a + b) / 2 + np.hypot((a - b) / 2, c)
+    return np.stack([(a * b - c * c) / largest, largest], axis=1)
