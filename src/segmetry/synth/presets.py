@@ -1,0 +1,164 @@
+"""Varied random scenes: microscope, sizes, shapes, arrangement, support, optics and annotations drawn together.
+
+The ranges are wider than what a user is likely to have (domain randomisation), with hard negatives among them:
+bars, text, holes, folds, grids, streaks, uneven light.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from segmetry.errors import OptionError
+from segmetry.synth.annotate import PLACES
+from segmetry.synth.scene import ParticleScene, Scene, simulate
+
+_KINDS = {"bf-tem": 0.4, "haadf-stem": 0.2, "laadf-stem": 0.1, "sem": 0.3}
+_ARRANGEMENTS = {
+    "isolated": 0.3,
+    "random": 0.2,
+    "touching": 0.15,
+    "overlapping": 0.15,
+    "agglomerates": 0.12,
+    "compact-agglomerates": 0.08,
+}
+_SHAPES = {
+    "sphere": 0.3,
+    "irregular": 0.2,
+    "ellipsoid": 0.08,
+    "rod": 0.12,
+    "cube": 0.08,
+    "triangle": 0.04,
+    "hexagon": 0.06,
+    "core-shell": 0.06,
+    "hollow": 0.06,
+}
+_SUPPORTS = {"flat": 0.15, "carbon": 0.45, "wedge": 0.12, "holey": 0.08, "grid": 0.06, "wrinkled": 0.14}
+_FONTS = {"sans": 0.3, "sans-bold": 0.2, "serif": 0.15, "serif-bold": 0.2, "mono": 0.05, "hershey": 0.1}
+
+
+def _pick(rng: np.random.Generator, table: dict[str, float]) -> str:
+    return str(rng.choice(list(table), p=np.array(list(table.values())) / sum(table.values())))
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+def _short(x: float) -> float:
+    """Return a number with four digits, so that records read well."""
+    return float(f"{x:.4g}")
+
+
+def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> ParticleScene:
+    """Return the record of a random scene.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of chance; the record holds a seed of its own.
+    kind : str, optional
+        Microscope; random unless told.
+    """
+    chosen = kind or _pick(rng, _KINDS)
+    transmission, is_sem = chosen == "bf-tem", chosen == "sem"
+    arrangement = _pick(rng, _ARRANGEMENTS)
+    clustered = arrangement.endswith("agglomerates")
+    rows, cols = int(rng.integers(384, 721)), int(rng.integers(384, 901))
+    diameter_px = _log_uniform(rng, 8, 32 if clustered else 96)
+    median = _short(_log_uniform(rng, 40, 4000) if is_sem else _log_uniform(rng, 3, 150))
+    top = {"isolated": 0.22, "random": 0.35, "touching": 0.2, "overlapping": 0.2}.get(arrangement, 0.3)
+    coverage = max(_log_uniform(rng, 0.02, top), 3 * math.pi / 4 * diameter_px**2 / (rows * cols))
+    names = {_pick(rng, _SHAPES) for _ in range(1 + int(rng.uniform() < 0.25))}
+    options: dict[str, Any] = {
+        "kind": chosen,
+        "seed": int(rng.integers(2**31)),
+        "frame_shape": (rows, cols),
+        "pixel_size": _short(median / diameter_px),
+        "calibrated": bool(rng.uniform() < 0.5),
+        "shapes": {name: _short(rng.uniform(0.3, 1)) for name in sorted(names)},
+        "coverage": _short(min(coverage, 0.4)),
+        "median_diameter": median,
+        "gsd": _short(1 + _log_uniform(rng, 0.03, 0.4 if not clustered else 0.25)),
+        "aspect_ratio": _short(_log_uniform(rng, 1.2, 6)),
+        "plate_thickness": _short(rng.uniform(0.1, 0.4)),
+        "rounding": _short(rng.uniform(0, 0.4)),
+        "roughness": _short(_log_uniform(rng, 0.02, 0.12)),
+        "tilt": _short(rng.uniform(5, 40)) if rng.uniform() < 0.25 else 0.0,
+        "core_ratio": _short(rng.uniform(0.4, 0.85)),
+        "core_contrast": _short(_log_uniform(rng, 1.5, 5)),
+        "arrangement": arrangement,
+        "min_gap_px": 2.0,
+        "overlap": _short(rng.uniform(0.15, 0.7)),
+        "sintering": _short(rng.uniform(0, 0.15)),
+        "support": _pick(rng, _SUPPORTS),
+        "support_grain": _short(_log_uniform(rng, 0.03, 0.4) * (0.4 if is_sem else 1.0)),
+        "support_grain_px": _short(_log_uniform(rng, 2, 12)),
+        "attenuation": _short(_log_uniform(rng, 0.25, 2.5) / median) if transmission else None,
+        "contrast_spread": _short(rng.uniform(0, 0.35 if transmission else 0.2)),
+        "background": _short(_log_uniform(rng, 0.05, 0.35)),
+        "film_depth": _short(rng.uniform(0.03, 0.25)),
+        "surface_grain": _short(rng.uniform(0, 0.5)) if is_sem else 0.0,
+        "blur_px": _short(_log_uniform(rng, 0.5, 2.2)),
+        "fringe": _short(rng.uniform(0.1, 0.8)) if transmission and rng.uniform() < 0.5 else 0.0,
+        "shading": _short(rng.uniform(0, 0.4)),
+        "dose": _short(_log_uniform(rng, 20, 3000)),
+        "read_noise": _short(rng.uniform(0, 3)),
+        "bits": 16 if rng.uniform() < 0.15 else 8,
+    }
+    if rng.uniform() < 0.15:
+        options["drift_px"] = tuple(_short(d) for d in rng.uniform(-4, 4, 2))
+    if rng.uniform() < (0.3 if is_sem else 0.03):
+        options["streaks"] = _short(rng.uniform(0.05, 0.5))
+    options.update(_annotations(rng, is_sem, calibrated=options["calibrated"]))
+    return ParticleScene.from_dict(options)
+
+
+def _annotations(rng: np.random.Generator, is_sem: bool, *, calibrated: bool) -> dict[str, Any]:
+    """Return random options for bar, footer and letter. An image without calibration always has a bar."""
+    options: dict[str, Any] = {"font": _pick(rng, _FONTS), "text_space": bool(rng.uniform() < 0.8)}
+    if rng.uniform() < (0.4 if is_sem else 0.12):
+        options["footer"] = str(rng.choice(["columns", "dots", "light"]))
+        options["font"] = "sans" if options["font"] == "hershey" else options["font"]
+    elif not calibrated or rng.uniform() < 0.4:
+        options["bar"] = str(rng.choice(["line", "line-below", "ticks", "box"]))
+        options["bar_place"] = PLACES[int(rng.choice(4, p=[0.55, 0.3, 0.08, 0.07]))]
+        options["bar_thickness_px"] = _short(_log_uniform(rng, 2, 10))
+        options["text_px"] = _short(rng.uniform(10, 24))
+    if rng.uniform() < 0.35:
+        letter = "abcdefgh"[int(rng.integers(8))]
+        style = str(rng.choice(["({})", "{}", "{})"]))
+        options["letter"] = style.format(letter.upper() if rng.uniform() < 0.3 else letter)
+    if options.get("bar_place") == "top left":
+        options.pop("letter", None)
+    return options
+
+
+def scenes(n: int, *, seed: int = 0, kind: str | None = None) -> Iterator[Scene]:
+    """Yield `n` varied random scenes; the i-th is the same whatever `n` is.
+
+    Where a drawn coverage does not fit, it is lowered by a third until it does, and the record says what was used.
+
+    Examples
+    --------
+    >>> first = next(scenes(3, seed=7))
+    >>> again = next(scenes(1, seed=7))
+    >>> first.image.pixels.tobytes() == again.image.pixels.tobytes()
+    True
+    """
+    for i in range(n):
+        record = random_scene(np.random.default_rng([abs(int(seed)), i]), kind=kind)
+        while True:
+            try:
+                scene = simulate(**record.as_dict())
+            except OptionError:
+                if (record.coverage or 0) < 1e-3:
+                    raise
+                record = dataclasses.replace(record, coverage=_short(record.coverage / 1.5))  # type: ignore[operator]
+                continue
+            yield scene
+            break
