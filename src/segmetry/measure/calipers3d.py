@@ -39,7 +39,7 @@ def feret3d(runs: Runs, spacing: tuple[float, float, float]) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _feret3d(start, stop, region, first_run, n_rows, units, spacing, out):  # type: ignore[no-untyped-def]
+def _feret3d(start, stop, region, first_run, n_rows, units, spacing, out):
     order, begin = by_region(region, out.shape[1])
     line = lines_of(first_run)
     n = units.shape[0]

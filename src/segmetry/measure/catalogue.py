@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from segmetry.measure.regions import FEW_PIXELS, Regions
+from segmetry.measure.shape import ROD_ASPECT, ROUND_ASPECT, SHAPES
 from segmetry.units import PIXEL
 
 Kind = Literal["length", "px", "angle", "intensity", "number", "flag", "text"]
@@ -96,6 +97,12 @@ def _edge_weight(r: Regions) -> np.ndarray:
     return np.where(r.touches_edge | (room <= 0).any(axis=1), np.nan, weight)
 
 
+def _shape(r: Regions) -> np.ndarray:
+    names = np.array(SHAPES, dtype=object)[r.shapes.which]
+    names[r.undefined] = None
+    return names
+
+
 def _equivalent_diameter(r: Regions) -> np.ndarray:
     return 2 * np.sqrt(r.area / math.pi) if r.ndim == 2 else np.cbrt(6 * r.area / math.pi)
 
@@ -140,8 +147,8 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "orientation", 0, _orientation,
-            "angle between the axis of the rows (downwards) and the long axis of the ellipse, from -90 (not reached) "
-            "to 90, positive towards rising columns, measured in the calibrated plane; nan where the ellipse is a circle",
+            "angle between the axis of the rows (downwards) and the long axis of the ellipse, above -90 and up to 90, "
+            "positive towards rising columns, in the calibrated plane; nan where the ellipse is a circle",
             "angle", dims=_IMAGE,
         ),
         Measure(
@@ -174,8 +181,8 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "feret_max", 1, lambda r: r.ferets[0],
-            "largest distance of two parallel lines (planes) that hold the object between them, to the midpoints of the "
-            "pixels' edges",
+            "largest distance of two parallel lines (planes) that hold the object between them, measured to the "
+            "midpoints of the pixels' edges",
         ),
         Measure("feret_min", 1, lambda r: r.ferets[1], "least distance of two such lines (planes)"),
         Measure(
@@ -200,9 +207,15 @@ MEASURES: dict[str, Measure] = {
             "euler_number", 0, lambda r: r.sums[:, 33] - r.sums[:, 32],
             "pieces minus holes, where pixels that share a corner are joined", "number", dims=_IMAGE,
         ),
-        Measure("intensity_mean", 0, lambda r: r.intensities.mean, "mean intensity inside", "intensity", needs_image=True),
-        Measure("intensity_min", 0, lambda r: r.intensities.low, "least intensity inside", "intensity", needs_image=True),
-        Measure("intensity_max", 0, lambda r: r.intensities.high, "largest intensity inside", "intensity", needs_image=True),
+        Measure(
+            "intensity_mean", 0, lambda r: r.intensities.mean, "mean intensity inside", "intensity", needs_image=True,
+        ),
+        Measure(
+            "intensity_min", 0, lambda r: r.intensities.low, "least intensity inside", "intensity", needs_image=True,
+        ),
+        Measure(
+            "intensity_max", 0, lambda r: r.intensities.high, "largest intensity inside", "intensity", needs_image=True,
+        ),
         Measure(
             "intensity_std", 0, lambda r: r.intensities.std,
             "standard deviation of the intensities inside (divided by n)", "intensity", needs_image=True,
@@ -220,6 +233,17 @@ MEASURES: dict[str, Measure] = {
             "edge_sharpness", -1, _edge_sharpness,
             "mean slope of the intensity across the boundary, outwards to inwards, over the contrast: one over the "
             "width of the edge; 1 to 1.4 per px for a step; noise does not bias it", dims=_IMAGE, needs_image=True,
+        ),
+        Measure(
+            "shape", 0, _shape,
+            "the ideal figure that covers the outline best: sphere (disk), ellipsoid (ellipse of aspect ratio "
+            f"{ROUND_ASPECT} or more), rod (any such figure from aspect ratio {ROD_ASPECT} on), cube (square, "
+            "rectangle), triangle, hexagon, or irregular where none does; missing for one pixel", "text", dims=_IMAGE,
+        ),
+        Measure(
+            "shape_confidence", 0, lambda r: r.shapes.confidence,
+            "share of that figure in the doubt that the raster leaves, 0 to 1; says nothing about what a projection "
+            "hides", "number", dims=_IMAGE,
         ),
         Measure(
             "nearest_neighbour_distance", 1, _neighbour,

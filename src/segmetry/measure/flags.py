@@ -24,7 +24,7 @@ def touches_mask(runs: Runs, mask: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _touches(start, stop, region, first, near, found):  # type: ignore[no-untyped-def]
+def _touches(start, stop, region, first, near, found):
     for i in range(first.size - 1):
         for k in range(first[i], first[i + 1]):
             if not found[region[k]]:

@@ -45,7 +45,7 @@ def hulls(runs: Runs, table: np.ndarray, spacing: tuple[float, float]) -> Hulls:
 
 
 @njit(cache=True, nogil=True)
-def row_ends(start, stop, region, first_run, top, first):  # type: ignore[no-untyped-def]
+def row_ends(start, stop, region, first_run, top, first):
     """Return the first and last column of every row of every object; a row it does not reach has last < first."""
     left = np.full(first[-1], 2**30, np.int32)
     right = np.full(first[-1], -1, np.int32)
@@ -58,7 +58,7 @@ def row_ends(start, stop, region, first_run, top, first):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _push(rows, cols, n, r, c, sign):  # type: ignore[no-untyped-def]
+def _push(rows, cols, n, r, c, sign):
     """Add a point to a chain that goes down the rows and bends one way; drop the points that it makes inner."""
     while (
         n >= 2
@@ -71,8 +71,8 @@ def _push(rows, cols, n, r, c, sign):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _chain(ends, sign, rows, cols):  # type: ignore[no-untyped-def]
-    """Write one side of a hull, in half pixels, top to bottom: sign -1 is the left side. Return its number of points."""
+def _chain(ends, sign, rows, cols):
+    """Write one side of a hull (-1: left), in half pixels, top to bottom; return its number of points."""
     n = 0
     last = ends.size - 1
     for i in range(ends.size):
@@ -91,7 +91,7 @@ def _chain(ends, sign, rows, cols):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _calipers(y, x, n, out, at):  # type: ignore[no-untyped-def]
+def _calipers(y, x, n, out, at):
     """Write area, perimeter, Feret max and min, and the sides of the least rectangle of a convex polygon."""
     area = 0.0
     perimeter = 0.0
@@ -145,7 +145,7 @@ def _calipers(y, x, n, out, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _hulls(start, stop, region, first_run, top, first, dy, dx, out):  # type: ignore[no-untyped-def]
+def _hulls(start, stop, region, first_run, top, first, dy, dx, out):
     left, right = row_ends(start, stop, region, first_run, top, first)
     tallest = 0
     for i in range(top.size):

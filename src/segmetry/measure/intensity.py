@@ -68,7 +68,7 @@ def clip_levels(image: np.ndarray) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _intensities(start, stop, region, first, lines, low, high, sums):  # type: ignore[no-untyped-def]
+def _intensities(start, stop, region, first, lines, low, high, sums):
     for i in range(first.size - 1):
         line = lines[i]
         for k in range(first[i], first[i + 1]):
@@ -139,7 +139,7 @@ def _disk(radius: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _rings(start, stop, region, first_run, low, high, half, near, busy, image, out):  # type: ignore[no-untyped-def]
+def _rings(start, stop, region, first_run, low, high, half, near, busy, image, out):
     n_rows, n_cols = image.shape
     reach = half.size // 2
     faces = np.zeros(2)
@@ -166,22 +166,22 @@ def _rings(start, stop, region, first_run, low, high, half, near, busy, image, o
                 canvas[r + d - top, a - w - left : b + w - left] = 1
             # Faces towards bare background: before and after the run, above and below its pixels.
             if a > 0 and busy[r, a - 1] == 0:
-                d = np.float64(image[r, a]) - np.float64(image[r, a - 1])
-                if d - d == 0:
-                    steps[1] += d
+                step = np.float64(image[r, a]) - np.float64(image[r, a - 1])
+                if step - step == 0:
+                    steps[1] += step
                     faces[1] += 1
             if b < n_cols and busy[r, b] == 0:
-                d = np.float64(image[r, b - 1]) - np.float64(image[r, b])
-                if d - d == 0:
-                    steps[1] += d
+                step = np.float64(image[r, b - 1]) - np.float64(image[r, b])
+                if step - step == 0:
+                    steps[1] += step
                     faces[1] += 1
             for side in (-1, 1):
                 if 0 <= r + side < n_rows:
                     for c in range(a, b):
                         if busy[r + side, c] == 0:
-                            d = np.float64(image[r, c]) - np.float64(image[r + side, c])
-                            if d - d == 0:
-                                steps[0] += d
+                            step = np.float64(image[r, c]) - np.float64(image[r + side, c])
+                            if step - step == 0:
+                                steps[0] += step
                                 faces[0] += 1
         n, total, square, origin = 0, 0.0, 0.0, 0.0
         for r in range(max(0, top), min(n_rows, top + height)):

@@ -42,13 +42,13 @@ def sums(runs: Runs) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _up_to(m):  # type: ignore[no-untyped-def]
+def _up_to(m):
     """Sum of squares 0..m; for negative m the difference of two such sums is right as well."""
     return m * (m + 1) * (2 * m + 1) // 6
 
 
 @njit(cache=True, nogil=True)
-def _sums(start, stop, region, first, n_rows, table):  # type: ignore[no-untyped-def]
+def _sums(start, stop, region, first, n_rows, table):
     n_lines = first.size - 1
     for i in range(n_lines):
         plane, row = i // n_rows, i % n_rows
@@ -91,7 +91,7 @@ def _sums(start, stop, region, first, n_rows, table):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _overlaps(start, stop, region, first, before, line, column, table):  # type: ignore[no-untyped-def]
+def _overlaps(start, stop, region, first, before, line, column, table):
     j, end = first[before], first[before + 1]
     for k in range(first[line], first[line + 1]):
         a, b, own = start[k], stop[k], region[k]

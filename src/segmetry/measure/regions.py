@@ -13,6 +13,7 @@ from segmetry.measure.calipers3d import feret3d
 from segmetry.measure.hull import Hulls, hulls
 from segmetry.measure.intensity import Intensities, Rings, intensities, rings
 from segmetry.measure.runs import Runs
+from segmetry.measure.shape import Shapes, shapes
 from segmetry.types import Calibration
 
 FEW_PIXELS = 20
@@ -153,6 +154,11 @@ class Regions:
         return rings(self.runs, self.sums, self.labels, self.image, self.ignore)
 
     @cached_property
+    def shapes(self) -> Shapes:
+        """Shape classes of the objects of an image."""
+        return shapes(self.runs, self.sums, self.covariance, (self.spacing[0], self.spacing[1]))
+
+    @cached_property
     def frame(self) -> tuple[np.ndarray, np.ndarray]:
         """First index, and one after the last, of the box that holds all pixels that are not ignored."""
         shape = np.array(self.runs.shape)
@@ -169,7 +175,7 @@ class Regions:
     def touches_edge(self) -> np.ndarray:
         """Whether an object has a pixel in the outermost row, column or plane of the frame (or beyond it)."""
         low, high = self.frame
-        return ((self.low <= low) | (self.high >= high)).any(axis=1)
+        return np.any((self.low <= low) | (self.high >= high), axis=1)
 
     @cached_property
     def over_text(self) -> np.ndarray:

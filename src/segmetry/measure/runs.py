@@ -86,14 +86,14 @@ def _number(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def _grow(array, size):  # type: ignore[no-untyped-def]
+def _grow(array, size):
     larger = np.empty(size, array.dtype)
     larger[: array.size] = array
     return larger
 
 
 @njit(cache=True, nogil=True)
-def _runs_of_labels(lines):  # type: ignore[no-untyped-def]
+def _runs_of_labels(lines):
     n_lines, n = lines.shape
     size = max(1024, n, lines.size // 32)
     start, stop, value = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
@@ -139,7 +139,7 @@ def _runs_of_labels(lines):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _paint(start, stop, region, first, labels, image):  # type: ignore[no-untyped-def]
+def _paint(start, stop, region, first, labels, image):
     for i in range(first.size - 1):
         line = image[i]
         for k in range(first[i], first[i + 1]):
@@ -147,7 +147,7 @@ def _paint(start, stop, region, first, labels, image):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def by_region(region, n_regions):  # type: ignore[no-untyped-def]
+def by_region(region, n_regions):
     """Return the order that groups runs by object, and where each object begins in it."""
     begin = np.zeros(n_regions + 1, np.int64)
     for k in range(region.size):
@@ -163,7 +163,7 @@ def by_region(region, n_regions):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def lines_of(first):  # type: ignore[no-untyped-def]
+def lines_of(first):
     """Return the line that every run lies in."""
     lines = np.empty(first[-1], np.int64)
     for i in range(first.size - 1):
