@@ -1,0 +1,173 @@
+"""What a method is: a frozen record of options that check themselves, go to JSON and back, and explain themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from segmetry.errors import ImageError, OptionError, unknown_name
+from segmetry.types import Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Pixels as a method gets them: finite float32, with the places that hold no specimen marked.
+
+    Parameters
+    ----------
+    pixels : (M, N) or (P, M, N) array of float32
+        Intensities as they were read; not-a-number and infinite pixels are replaced and not `valid`.
+    valid : bool array of that shape, or None
+        False where pixels are not specimen; None where all are.
+    spacing : tuple of float
+        Length of a pixel along each axis; ones where unknown.
+    unit : str
+        Unit of `spacing`; ``"px"`` where unknown.
+    """
+
+    pixels: np.ndarray
+    valid: np.ndarray | None
+    spacing: tuple[float, ...]
+    unit: str
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: Sequence[str] = (),
+    kind: str = "",
+) -> Any:
+    """Return a field of a method's record, with what help texts, web forms and checks need.
+
+    Parameters
+    ----------
+    default : bool, int, float, str, tuple of float or None
+        Everyday value.
+    meaning : str
+        What it does, in a phrase.
+    unit : str
+        ``"px"``, ``"intensity"``, or empty for a pure number.
+    low, high : float
+        Smallest and largest value allowed.
+    choices : sequence of str
+        All values allowed, for a word.
+    kind : {"bool", "int", "float", "choice", "numbers"}
+        Kind of value; read off `default` where it is empty.
+    """
+    if not kind:
+        kind = {bool: "bool", int: "int", float: "float", str: "choice", tuple: "numbers"}[type(default)]
+    return field(
+        default=default,
+        metadata={
+            "meaning": meaning,
+            "unit": unit,
+            "low": low,
+            "high": high,
+            "choices": tuple(choices),
+            "kind": kind,
+            "optional": default is None,
+        },
+    )
+
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _checked(owner: str, name: str, value: Any, about: Mapping[str, Any]) -> Any:
+    """Return an option's value in its own type, or raise the error that says what is wanted."""
+    kind, low, high = about["kind"], about["low"], about["high"]
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
+        if about["optional"]:
+            return None
+        raise OptionError(f"{owner}: {name} needs a value; leave it out to get the default.")
+    if kind == "choice":
+        if value not in about["choices"]:
+            raise unknown_name(f"{name} of {owner}", value, about["choices"])
+        return value
+    if kind == "bool":
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        word = _WORDS.get(str(value).strip().lower())
+        if word is None:
+            raise OptionError(f"{owner}: {name} is true or false, got {value!r}.")
+        return word
+    if kind == "numbers":
+        parts = value.replace("[", "").replace("]", "").split(",") if isinstance(value, str) else value
+        parts = [parts] if np.isscalar(parts) else list(parts)
+        return tuple(_number(owner, name, v, low, high) for v in parts)
+    number = _number(owner, name, value, low, high)
+    if kind == "int":
+        if number != int(number):
+            raise OptionError(f"{owner}: {name} is a whole number, got {value!r}.")
+        return int(number)
+    return number
+
+
+def _number(owner: str, name: str, value: Any, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise OptionError(f"{owner}: {name} is a number, got {value!r}.") from None
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise OptionError(f"{owner}: {name} is a finite number, got {value!r}.")
+    if not low <= number <= high:
+        span = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+        raise OptionError(f"{owner}: {name} must be {span}, got {value!r}.")
+    return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way to turn an image into labels: its options are its fields.
+
+    A subclass sets `name`, `summary` and `ndims`, declares its options with `option`, and gives `run`.
+    """
+
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    ndims: ClassVar[tuple[int, ...]] = (2,)
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(self.name, f.name, getattr(self, f.name), f.metadata))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain data for JSON: ``{"method": "otsu", "min_size": 30, ...}``."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"method": self.name} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any] | None = None) -> Self:
+        """Return the record with some options changed; texts such as ``"0.5"`` become the option's type.
+
+        Raises
+        ------
+        OptionError
+            If an option does not exist (the near name is offered) or its value is out of range.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in options or {}:
+            if key not in names:
+                raise unknown_name(f"option of {cls.name}", key, names)
+        return cls(**dict(options or {}))
+
+    def run(self, scene: Scene) -> Segmentation:
+        """Return labels; `segment` adds the record and checks the pixels."""
+        raise NotImplementedError
+
+    def check_ndim(self, ndim: int) -> None:
+        """Raise an `ImageError` where the method cannot take an image of so many dimensions."""
+        if ndim not in self.ndims:
+            can = " or ".join(f"{n}D" for n in self.ndims)
+            raise ImageError(
+                f"method {self.name} takes {can} images, got {ndim}D; use otsu, local or ndnt, or pick one page."
+            )

@@ -1,0 +1,142 @@
+"""Steps between a mask and its objects: holes, specks, and the half-height edge of every object."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numba
+import numpy as np
+
+
+class Components(NamedTuple):
+    """Labels of a 2D mask and, per label from 0 (background), area in px and box (column, row, width, height)."""
+
+    labels: np.ndarray
+    area: np.ndarray
+    box: np.ndarray
+
+
+def components(mask: np.ndarray, *, connectivity: int = 4) -> Components:
+    """Return the connected components of a 2D mask with their areas and boxes.
+
+    Parameters
+    ----------
+    mask : (M, N) array of uint8 or bool
+    connectivity : {4, 8}
+        4 for objects, so that a shared corner does not join two of them; 8 for what lies between.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.view(np.uint8), None, None, None, connectivity, cv2.CV_32S
+    )
+    return Components(labels, stats[:, cv2.CC_STAT_AREA], stats[:, :4])
+
+
+def remove_small(mask: np.ndarray, min_size: int) -> np.ndarray:
+    """Return the 2D mask without its 4-connected objects of fewer than `min_size` pixels."""
+    if min_size <= 1:
+        return mask
+    found = components(mask)
+    keep = (found.area >= min_size).astype(np.uint8)
+    keep[0] = 0
+    return keep[found.labels]
+
+
+def fill_holes(mask: np.ndarray, max_area: float = np.inf) -> np.ndarray:
+    """Return the 2D mask with the holes of at most `max_area` pixels filled; what reaches the frame is no hole."""
+    found = components(1 - mask.view(np.uint8), connectivity=8)
+    x, y, w, h = found.box.T
+    inside = (x > 0) & (y > 0) & (x + w < mask.shape[1]) & (y + h < mask.shape[0])
+    hole = (inside & (found.area <= max_area)).astype(np.uint8)
+    hole[0] = 1  # the objects themselves
+    return hole[found.labels]
+
+
+class Surroundings(NamedTuple):
+    """For each pixel, how far the nearest object is (px, 0 inside) and its label."""
+
+    distance: np.ndarray
+    label: np.ndarray
+
+
+def surroundings(labels: np.ndarray) -> Surroundings:
+    """Return the distance of every pixel to the nearest object and that object's label, in 2D.
+
+    Distances are the 5 x 5 chamfer ones: at most 2 % off.
+    """
+    objects = labels > 0
+    if not objects.any():
+        return Surroundings(np.full(labels.shape, np.inf, np.float32), np.zeros(labels.shape, np.int32))
+    outside = (~objects).view(np.uint8)
+    distance, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    # Zero pixels are numbered from 1; one look-up turns their numbers into the objects' labels.
+    owner = np.zeros(int(nearest.max()) + 1, np.int32)
+    owner[nearest[objects]] = labels[objects]
+    return Surroundings(distance, owner[nearest])
+
+
+@numba.njit(cache=True, nogil=True)
+def _inside_and_ring(image, distance, label, n, near, far):
+    """Sum and count of each object's pixels and of the ring round it."""
+    inside, n_inside = np.zeros(n + 1), np.zeros(n + 1)
+    ring, n_ring = np.zeros(n + 1), np.zeros(n + 1)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            d = distance[i, j]
+            if d == 0:
+                inside[label[i, j]] += image[i, j]
+                n_inside[label[i, j]] += 1
+            elif near < d <= far:
+                ring[label[i, j]] += image[i, j]
+                n_ring[label[i, j]] += 1
+    return inside, n_inside, ring, n_ring
+
+
+@numba.njit(cache=True, nogil=True)
+def _above(image, distance, label, level, reach):
+    """Mask of the pixels within reach of an object that lie above that object's level."""
+    out = np.zeros(image.shape, np.uint8)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            if distance[i, j] <= reach and image[i, j] > level[label[i, j]]:
+                out[i, j] = 1
+    return out
+
+
+def half_height(
+    image: np.ndarray, mask: np.ndarray, *, near: float = 2, far: float = 6, reach: float = 5, fraction: float = 0.5
+) -> np.ndarray:
+    """Return the mask whose objects end half-way between their own grey and that of the ring round them.
+
+    Parameters
+    ----------
+    image : (M, N) array of float32
+        Objects are bright.
+    mask : (M, N) array of uint8
+        A first guess of the objects.
+    near, far : float
+        The ring lies between these distances from the object, in px.
+    reach : float
+        How far an object may grow, in px.
+    fraction : float
+        Where the edge lies between the surroundings (0) and the object (1).
+
+    Returns
+    -------
+    mask : (M, N) array of uint8
+        Objects whose ring is not darker than themselves vanish.
+    """
+    found = components(mask)
+    n = found.area.size - 1
+    if n == 0:
+        return np.zeros_like(mask)
+    about = surroundings(found.labels)
+    inside, n_inside, ring, n_ring = _inside_and_ring(image, about.distance, about.label, n, near, far)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_inside, mean_ring = inside / n_inside, ring / n_ring
+    # An object without a ring (squeezed in by others, or the whole frame) keeps what is above its own mean's floor.
+    mean_ring = np.where(n_ring > 0, mean_ring, -np.inf)
+    level = mean_ring + fraction * (mean_inside - mean_ring)
+    level[~np.isfinite(level)] = -np.inf
+    level[mean_ring >= mean_inside] = np.inf
+    return _above(image, about.distance, about.label, level.astype(np.float32), reach)

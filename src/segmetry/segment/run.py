@@ -1,0 +1,83 @@
+"""The one door: an image and a method in, labels out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from segmetry.errors import ImageError
+from segmetry.prepare.valid import as_finite
+from segmetry.segment.methods import Method, Scene
+from segmetry.segment.table import method_from
+from segmetry.types import SPATIAL_AXES, Image, Segmentation
+
+
+def segment(
+    image: Image | np.ndarray,
+    method: str | Mapping[str, Any] | Method = "hybrid",
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> Segmentation:
+    """Return the labels that a method finds in an image.
+
+    Parameters
+    ----------
+    image : Image or array
+        (M, N) image or (P, M, N) volume of real numbers. It is not changed. Where `Image.ignore` is True, and where
+        pixels are not finite, nothing is found.
+    method : str, mapping or Method
+        Name of a method (`METHODS` has them all), or its record.
+    options : mapping, optional
+        Options that differ from the method's defaults.
+
+    Returns
+    -------
+    segmentation : Segmentation
+        Labels of the image's spatial shape. `info` says what the method chose; an image in which nothing can be
+        found gives empty labels and a note.
+
+    Raises
+    ------
+    ImageError
+        If the pixels are no 2D or 3D image of real numbers, or the method cannot take so many dimensions.
+    OptionError
+        If the method or an option does not exist, or a value is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dots = np.zeros((40, 60)); dots[5:15, 5:15] = 1; dots[20:34, 30:44] = 1
+    >>> segment(dots, "otsu", options={"polarity": "bright"}).n_regions
+    2
+    """
+    record = method_from(method, options)
+    if not isinstance(image, Image):
+        pixels = np.asarray(image)
+        if pixels.ndim not in (2, 3):
+            raise ImageError(f"segment takes an (M, N) image or a (P, M, N) volume, got shape {pixels.shape}.")
+        image = Image(pixels)
+    if any(a not in SPATIAL_AXES for a in image.axes):
+        raise ImageError(f"{image.name}: axes {image.axes!r} hold more than space; pick one page or channel first.")
+    if image.pixels.dtype.kind not in "biuf":
+        raise ImageError(f"{image.name}: pixels are {image.pixels.dtype}; segment needs real numbers.")
+    record.check_ndim(image.pixels.ndim)
+
+    finite = as_finite(image.pixels, image.ignore)
+    notes = [f"{finite.n_bad} pixels are not finite and were ignored"] if finite.n_bad else []
+    usable = finite.pixels if finite.valid is None else finite.pixels[finite.valid]
+    reason = ""
+    if usable.size == 0:
+        reason = "no pixel can be used: all are ignored or not finite"
+    elif usable.min() == usable.max():
+        reason = "the image is constant"
+    if reason:
+        labels = np.zeros(image.spatial_shape, np.int32)
+        notes.append(f"{reason}; nothing was found")
+        info = {"polarity": "none", "n_before": 0}
+        return Segmentation(labels, "instance", method=record.as_dict(), info=info, notes=tuple(notes))
+    calibration = image.calibration
+    result = record.run(Scene(finite.pixels, finite.valid, calibration.spacing, calibration.unit))
+    return dataclasses.replace(result, method=record.as_dict(), notes=(*notes, *result.notes))

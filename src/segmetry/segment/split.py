@@ -1,0 +1,163 @@
+"""Splitting particles that touch: a watershed of the distance map whose every cut must prove itself."""
+
+from __future__ import annotations
+
+import cv2
+import numba
+import numpy as np
+
+_BINS = 8  # levels of the distance map per px
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _half_width(mask, row, column, step_row, step_column, longest):
+    """Way from a point to the edge of the mask along a direction; -1 where the frame comes first."""
+    t = 0.0
+    while t < longest:
+        t += 0.5
+        i, j = int(np.floor(row + t * step_row + 0.5)), int(np.floor(column + t * step_column + 0.5))
+        if i < 0 or j < 0 or i >= mask.shape[0] or j >= mask.shape[1]:
+            return -1.0
+        if mask[i, j] == 0:
+            return t - 0.25
+    return t
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_neck(mask, at, a, b, height_a, height_b, width, depth):
+    """Whether the contour is concave at both ends of the cut through `at` between the peaks `a` and `b`."""
+    row_a, column_a, row_b, column_b = a // width, a % width, b // width, b % width
+    row_s, column_s = float(at // width), float(at % width)
+    d_row, d_column = float(row_b - row_a), float(column_b - column_a)
+    length = np.sqrt(d_row * d_row + d_column * d_column)
+    if length < 1:
+        return False
+    d_row /= length
+    d_column /= length
+    # Where the neck lies on the line between the peaks, and how wide the pair would be there without one.
+    along = min(max((row_s - row_a) * d_row + (column_s - column_a) * d_column, 0.0), length)
+    straight = height_a + (height_b - height_a) * along / length
+    row, column = row_a + along * d_row, column_a + along * d_column
+    i, j = int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
+    if mask[i, j] == 0:
+        return True  # the line between the centres leaves the object: deeper than any neck
+    wanted = max(0.75, depth * min(height_a, height_b))
+    for side in (-1.0, 1.0):
+        reach = _half_width(mask, row, column, -side * d_column, side * d_row, 2 * straight + 2)
+        if reach >= 0 and straight - reach < wanted:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _watershed(distance, mask, neck, depth):
+    """Basin of every mask pixel (numbered from 1), flooded from the highest distance down."""
+    height, width = distance.shape
+    n = height * width
+    flat, inside = distance.ravel(), mask.ravel()
+    top = 0
+    for i in range(n):
+        if inside[i]:
+            top = max(top, int(flat[i] * _BINS))
+    start = np.zeros(top + 2, np.int64)
+    for i in range(n):
+        if inside[i]:
+            start[top - int(flat[i] * _BINS) + 1] += 1
+    for k in range(1, top + 2):
+        start[k] += start[k - 1]
+    order = np.empty(start[top + 1], np.int32)
+    for i in range(n):
+        if inside[i]:
+            k = top - int(flat[i] * _BINS)
+            order[start[k]] = i
+            start[k] += 1
+
+    basin = np.zeros(n, np.int32)
+    parent, peak = [np.int32(0)], [np.int32(0)]
+    kept_apart = {np.int64(0)}  # pairs whose first meeting, the neck, has been judged
+    for p in order:
+        row, column = p // width, p % width
+        best, best_height = 0, -1.0
+        for di in range(-1, 2):
+            for dj in range(-1, 2):
+                i, j = row + di, column + dj
+                if (di == 0 and dj == 0) or i < 0 or j < 0 or i >= height or j >= width:
+                    continue
+                q = i * width + j
+                if basin[q] and flat[q] > best_height:
+                    best, best_height = _root(parent, basin[q]), flat[q]
+        if best == 0:
+            parent.append(np.int32(len(parent)))
+            peak.append(np.int32(p))
+            basin[p] = len(parent) - 1
+            continue
+        basin[p] = best
+        for di in range(-1, 2):
+            for dj in range(-1, 2):
+                i, j = row + di, column + dj
+                if i < 0 or j < 0 or i >= height or j >= width:
+                    continue
+                q = i * width + j
+                if basin[q] == 0:
+                    continue
+                a, b = _root(parent, basin[p]), _root(parent, basin[q])
+                if a == b:
+                    continue
+                high_a, high_b = flat[peak[a]], flat[peak[b]]
+                if high_b > high_a or (high_b == high_a and b < a):
+                    a, b = b, a
+                    high_a, high_b = high_b, high_a
+                pair = np.int64(a) * n + b
+                if pair in kept_apart:
+                    continue
+                saddle = flat[p]
+                if saddle <= neck * high_b and _is_neck(mask, p, peak[a], peak[b], high_a, high_b, width, depth):
+                    kept_apart.add(pair)
+                    continue
+                parent[b] = a
+    number = np.zeros(len(parent), np.int32)
+    count = 0
+    out = np.zeros(n, np.int32)
+    for p in range(n):
+        if basin[p]:
+            r = _root(parent, basin[p])
+            if number[r] == 0:
+                count += 1
+                number[r] = count
+            out[p] = number[r]
+    return out.reshape(height, width)
+
+
+def split_touching(mask: np.ndarray, *, neck: float = 0.75, depth: float = 0.15) -> np.ndarray:
+    """Return the labels of a 2D mask whose objects are cut where they are narrow and concave on both sides.
+
+    Two peaks of the distance map stay two objects only if the neck between them is narrower than `neck` times the
+    smaller one, and if at both ends of the cut the contour lies inside the straight outline of the pair by `depth`
+    times the smaller radius.
+
+    Parameters
+    ----------
+    mask : (M, N) array of uint8
+    neck : float
+        Widest neck that is cut, as a share of the smaller object's width.
+    depth : float
+        Smallest depth of the notch at each end of a cut, as a share of the smaller object's half width.
+
+    Returns
+    -------
+    labels : (M, N) array of int32
+        Numbered 1..L from the top.
+    """
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # Without any background OpenCV's distances have no bound.
+    distance = np.minimum(distance, np.float32(max(mask.shape)))
+    return _watershed(distance, mask.view(np.uint8), neck, depth)

@@ -1,0 +1,54 @@
+"""The table of methods: a new one costs a file, a line here, and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segmetry.errors import OptionError, unknown_name
+from segmetry.segment.hybrid import Hybrid
+from segmetry.segment.hybrid_literal import HybridLiteral
+from segmetry.segment.local import Local
+from segmetry.segment.methods import Method
+from segmetry.segment.ndnt import Ndnt
+from segmetry.segment.otsu import MultiOtsu, Otsu
+from segmetry.segment.threshold import Threshold
+
+METHODS: dict[str, type[Method]] = {m.name: m for m in (Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt)}
+"""Every method by its name."""
+
+
+def method_from(name: str | Mapping[str, Any] | Method, options: Mapping[str, Any] | None = None) -> Method:
+    """Return the record of a method by its name and options.
+
+    Parameters
+    ----------
+    name : str, mapping or Method
+        A name of `METHODS`; or a record as data, ``{"method": "otsu", "min_size": 50}``; or a record.
+    options : mapping, optional
+        Options that differ from the defaults; texts such as ``"0.5"`` are read as the option's type.
+
+    Raises
+    ------
+    OptionError
+        If the method or an option does not exist (the near name is offered), or a value is out of range.
+
+    Examples
+    --------
+    >>> method_from("otsu", {"min_size": "50"}).as_dict()["min_size"]
+    50
+    """
+    if isinstance(name, Method):
+        if not options:
+            return name
+        data = name.as_dict()
+    elif isinstance(name, Mapping):
+        data = dict(name)
+        if "method" not in data:
+            raise OptionError("a method as data needs its name: {'method': 'hybrid', ...}.")
+    else:
+        data = {"method": name}
+    key = data.pop("method")
+    if key not in METHODS:
+        raise unknown_name("method", key, METHODS)
+    return METHODS[key].from_options(data | dict(options or {}))
