@@ -2,7 +2,54 @@
 
 from __future__ import annotations
 
-from segmetry.io.atomic import atomic
-from segmetry.io.read import read
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["atomic", "read"]
+from segmetry.io.atomic import atomic
+from segmetry.io.coco import write_coco
+from segmetry.io.facts import describe
+from segmetry.io.geojson import write_geojson
+from segmetry.io.label_files import write_labels
+from segmetry.io.outlines import outlines
+from segmetry.io.read import read  # now, not on first use: the module of the same name must not hide it
+from segmetry.io.rois import write_rois
+from segmetry.io.tables import read_table, write_table
+
+_LATER = {
+    "calibrate": "calibrate",
+    "Annotations": "scalebar",
+    "ScaleBar": "scalebar",
+    "Text": "scalebar",
+    "find_annotations": "scalebar",
+}
+"""Public name -> module that holds it, loaded on first use: these need the image libraries."""
+
+__all__ = [
+    "Annotations",
+    "ScaleBar",
+    "Text",
+    "atomic",
+    "calibrate",
+    "describe",
+    "find_annotations",
+    "outlines",
+    "read",
+    "read_table",
+    "write_coco",
+    "write_geojson",
+    "write_labels",
+    "write_rois",
+    "write_table",
+]
+
+if TYPE_CHECKING:
+    from segmetry.io.calibrate import calibrate
+    from segmetry.io.scalebar import Annotations, ScaleBar, Text, find_annotations
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = getattr(import_module(f"segmetry.io.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'segmetry.io' has no attribute {name!r}")
