@@ -26,30 +26,42 @@ ARRANGEMENTS: dict[str, str] = {
 }
 """Every arrangement and its meaning."""
 
-_TRIES = 400
+_TRIES = 1500
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Particles that move together: indices, centres (row, col, z) from the group's middle, reach in the plane."""
+    """Particles that move together.
+
+    Parameters
+    ----------
+    members : (L,) array of int
+        Indices of the particles.
+    offsets : (L, 3) array
+        Their centres (row, col, z) from the group's middle.
+    reach : float
+        Radius of the circle around the middle that holds the group in the plane.
+    disks, radii : (C, 2) and (C,) array
+        Disks, seen from the middle, that together cover the group: what the gap to other groups is measured between.
+    """
 
     members: np.ndarray
     offsets: np.ndarray
     reach: float
+    disks: np.ndarray
+    radii: np.ndarray
 
 
-def _group(members: np.ndarray, offsets: np.ndarray, reaches: np.ndarray) -> Group:
-    """Return a group around the middle of its bounding box."""
-    low, high = offsets[:, :2] - reaches[:, None], offsets[:, :2] + reaches[:, None]
-    middle = np.append((low.min(axis=0) + high.max(axis=0)) / 2, 0.0)
-    centred = offsets - middle
-    reach = float((np.hypot(centred[:, 0], centred[:, 1]) + reaches).max())
-    return Group(members, centred, reach)
-
-
-def singles(reaches: np.ndarray) -> list[Group]:
-    """Return every particle as its own group."""
-    return [Group(np.array([i]), np.zeros((1, 3)), float(r)) for i, r in enumerate(reaches)]
+def make_group(members: np.ndarray, offsets: np.ndarray, covers: Sequence[tuple[np.ndarray, np.ndarray]]) -> Group:
+    """Return a group around the middle of its bounding box; `covers` are the disks of every particle of the scene."""
+    disks = np.concatenate([covers[i][0] + offset[:2] for i, offset in zip(members, offsets)])
+    radii = np.concatenate([covers[i][1] for i in members])
+    middle = np.zeros(3)
+    if len(members) > 1:
+        middle[:2] = ((disks - radii[:, None]).min(axis=0) + (disks + radii[:, None]).max(axis=0)) / 2
+    disks = disks - middle[:2]
+    reach = float((np.hypot(disks[:, 0], disks[:, 1]) + radii).max())
+    return Group(members, offsets - middle, reach, disks, radii)
 
 
 def contact_along(
@@ -98,8 +110,8 @@ def contact_group(
     overlap: float,
     rng: np.random.Generator,
     reaches: np.ndarray,
-) -> Group:
-    """Return a group grown particle by particle in the plane until each touches one that was there.
+) -> np.ndarray:
+    """Return centres (L, 3), z = 0, of particles that came to rest one by one against those that were there.
 
     `outlines` holds each particle's outline around its centre, or a radius for a disk. After contact a particle is
     pushed on by `overlap` times the smaller of the two reaches.
@@ -120,7 +132,7 @@ def contact_group(
         start = at[rng.integers(i)]
         push = overlap * min(reaches[members[i]], reaches[members[:i]].min())
         at = np.vstack([at, start + (contact_along(direction, start, sums, at) - push) * direction])
-    return _group(members, np.column_stack([at, np.zeros(len(at))]), reaches[members])
+    return np.column_stack([at, np.zeros(len(at))])
 
 
 def _as_points(outline: np.ndarray | float) -> np.ndarray:
@@ -131,9 +143,16 @@ def _as_points(outline: np.ndarray | float) -> np.ndarray:
 
 
 def _random_turn(rng: np.random.Generator) -> np.ndarray:
-    q, r = np.linalg.qr(rng.standard_normal((3, 3)))
-    q = q * np.sign(np.diag(r))
-    return q if np.linalg.det(q) > 0 else -q
+    """Return a rotation matrix, uniform over all rotations: that of a quaternion of four normal deviates."""
+    w, x, y, z = rng.standard_normal(4).tolist()
+    k = 2 / (w * w + x * x + y * y + z * z)
+    return np.array(
+        [
+            [1 - k * (y * y + z * z), k * (x * y - z * w), k * (x * z + y * w)],
+            [k * (x * y + z * w), 1 - k * (x * x + z * z), k * (y * z - x * w)],
+            [k * (x * z - y * w), k * (y * z + x * w), 1 - k * (x * x + y * y)],
+        ]
+    )
 
 
 def _collide(
@@ -193,19 +212,6 @@ def aggregate(radii: np.ndarray, rng: np.random.Generator, *, by_cluster: bool =
     return out
 
 
-def ball_group(
-    members: np.ndarray,
-    radii: np.ndarray,
-    reaches: np.ndarray,
-    overlap: float,
-    by_cluster: bool,
-    rng: np.random.Generator,
-) -> Group:
-    """Return an agglomerate of balls whose touching ones overlap by ``(r1 + r2 - d) / (r1 + r2) = overlap``."""
-    points = aggregate(radii[members], rng, by_cluster=by_cluster) * (1 - overlap)
-    return _group(members, points, reaches[members])
-
-
 def split_into_groups(n: int, size: tuple[int, int], rng: np.random.Generator) -> list[np.ndarray]:
     """Return the indices 0..n-1 in groups of a uniform random number of members (the last may be smaller)."""
     groups, start = [], 0
@@ -237,7 +243,7 @@ def place(
     margin : float
         How far the torus reaches over each side of the frame; not used with `inside`.
     gap : float
-        Least distance between the circles around two groups.
+        Least distance between the disks that cover two groups.
     apart : bool
         False lets groups fall anywhere, independent of each other.
     inside : bool
@@ -256,7 +262,9 @@ def place(
     placed = np.zeros((len(groups), 2))
     placed_reach = np.zeros(len(groups))
     # Largest first: a late large one would find no place.
-    for count, i in enumerate(np.argsort(-reach, kind="stable")):
+    order = np.argsort(-reach, kind="stable")
+    wrap = None if inside else span
+    for count, i in enumerate(order):
         room = reach[i] if inside else 0.0
         if inside and (span < 2 * room).any():
             raise OptionError(
@@ -270,7 +278,8 @@ def place(
             delta = np.abs(placed[:count] - point)
             if not inside:
                 delta = np.minimum(delta, span - delta)
-            if not ((delta**2).sum(axis=1) < (placed_reach[:count] + reach[i] + gap) ** 2).any():
+            near = np.flatnonzero((delta**2).sum(axis=1) < (placed_reach[:count] + reach[i] + gap) ** 2)
+            if not any(_collides(groups[i], groups[order[k]], placed[k] - point, wrap, gap) for k in near):
                 break
         else:
             raise OptionError(
@@ -279,6 +288,14 @@ def place(
             )
         placed[count], placed_reach[count], centres[i] = point, reach[i], point
     return centres
+
+
+def _collides(a: Group, b: Group, shift: np.ndarray, wrap: np.ndarray | None, gap: float) -> bool:
+    """Return whether a disk of `b`, moved by `shift`, comes nearer than `gap` to a disk of `a`."""
+    delta = np.abs(b.disks[None, :, :] + shift - a.disks[:, None, :])
+    if wrap is not None:
+        delta = np.minimum(delta, np.abs(wrap - delta))
+    return bool(((delta**2).sum(axis=2) < (a.radii[:, None] + b.radii[None, :] + gap) ** 2).any())
 
 
 def region(frame: tuple[int, int], margin: float) -> tuple[np.ndarray, np.ndarray]:

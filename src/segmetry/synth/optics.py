@@ -217,7 +217,7 @@ def charging(signal: np.ndarray, strength: float, rng: np.random.Generator) -> n
         return signal
     from scipy.signal import lfilter
 
-    rows = signal.shape[0]
+    rows = (int(signal.shape[0]),)
     contrast = np.float32(np.std(signal) + 1e-6)
     jump = strength * rng.standard_normal(rows) * (rng.uniform(size=rows) < 0.06)
     jump = (jump + 0.15 * strength * rng.standard_normal(rows)).astype(np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from segmetry.errors import OptionError, unknown_name
 from segmetry.synth import annotate, arrange, optics
 from segmetry.synth.raster import LABEL_RULE, pixel_means, sample_axis, supersampling_for
-from segmetry.synth.shapes import SHAPES, Body, ShapeOptions, make_body, outline_moments
+from segmetry.synth.shapes import SHAPES, Body, ShapeOptions, covering_disks, make_body, outline_moments
 from segmetry.types import Calibration, Image
 from segmetry.units import METRES, best_unit, convert, normalise_unit, parse_length
 
@@ -79,7 +79,8 @@ class ParticleScene:
     arrangement : str
         One of `ARRANGEMENTS`.
     min_gap_px : float
-        Least gap between isolated particles or between groups, measured between circumscribed circles.
+        Least gap between isolated particles or between groups, measured between the disks that cover them (one for a
+        round particle, several along a long one), so the outlines lie at least as far apart.
     group_size : (int, int), optional
         Least and largest number of particles in a group.
     overlap : float
@@ -385,6 +386,11 @@ class _Particle:
     reach: float
     contrast: float
 
+    @property
+    def is_round(self) -> bool:
+        """Whether it is a ball."""
+        return SHAPES[self.shape].make is SHAPES["sphere"].make
+
 
 def _rng(seed: int, stream: str) -> np.random.Generator:
     """Return the generator of one stage, so that a change in one stage leaves the others' chance as it was."""
@@ -416,7 +422,7 @@ def _particles(o: ParticleScene, diameters: np.ndarray) -> list[_Particle]:
     for diameter in diameters / o.pixel_size:
         name = names[min(int(np.searchsorted(shares, rng.uniform(), side="right")), len(names) - 1)]
         body = same.get(name) or make_body(name, rng, options)
-        if name in ("sphere", "core-shell", "hollow"):
+        if SHAPES[name].make is SHAPES["sphere"].make:
             same[name] = body
         scale = diameter / (2 * math.sqrt(body.area / math.pi))
         outline = body.outline * scale
@@ -427,18 +433,23 @@ def _particles(o: ParticleScene, diameters: np.ndarray) -> list[_Particle]:
 
 
 def _grouped(o: ParticleScene, particles: list[_Particle]) -> list[arrange.Group]:
-    reaches = np.array([p.reach for p in particles])
+    """Return the particles in groups; within a group they have their places."""
+    covers = [(np.zeros((1, 2)), np.array([p.reach])) if p.is_round else covering_disks(p.outline) for p in particles]
     if o.arrangement in ("isolated", "random"):
-        return arrange.singles(reaches)
+        return [arrange.make_group(np.array([i]), np.zeros((1, 3)), covers) for i in range(len(particles))]
     rng = _rng(o.seed, "groups")
     parts = arrange.split_into_groups(len(particles), o.group_size or _GROUP_SIZES[o.arrangement], rng)
     if o.arrangement in ("touching", "overlapping"):
-        outlines = [p.reach if SHAPES[p.shape].make is SHAPES["sphere"].make else p.outline for p in particles]
-        overlap = o.overlap if o.arrangement == "overlapping" else 0.0
-        return [arrange.contact_group(m, outlines, overlap, rng, reaches) for m in parts]
-    radii = np.array([p.diameter / 2 for p in particles])
-    by_cluster = o.arrangement == "agglomerates"
-    return [arrange.ball_group(m, radii, reaches, o.sintering, by_cluster, rng) for m in parts]
+        outlines = [p.reach if p.is_round else p.outline for p in particles]
+        reaches = np.array([p.reach for p in particles])
+        push = o.overlap if o.arrangement == "overlapping" else 0.0
+        return [arrange.make_group(m, arrange.contact_group(m, outlines, push, rng, reaches), covers) for m in parts]
+    radii, groups = np.array([p.diameter / 2 for p in particles]), []
+    for members in parts:
+        centres = arrange.aggregate(radii[members], rng, by_cluster=o.arrangement == "agglomerates")
+        # Drawn together, every pair in contact overlaps by the same share.
+        groups.append(arrange.make_group(members, centres * (1 - o.sintering), covers))
+    return groups
 
 
 def _populate(
