@@ -1,0 +1,371 @@
+"""Where particles lie: radial distribution function, nearest neighbours, number per area. Each with an interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+from scipy.spatial import cKDTree
+
+from segmetry.errors import OptionError
+from segmetry.measure.pairs import pair_counts, ring_areas, ring_measure
+from segmetry.measure.uncertainty import Counting, combine, influence_variance, student
+from segmetry.measure.weighted import SMALLEST
+from segmetry.types import Estimate
+
+_MIN_POINTS = 20
+"""Points below which the spread between blocks says nothing and pairs are taken as independent."""
+_POINTS_PER_BLOCK, _MAX_BLOCKS = 8, 36
+
+
+@dataclass(frozen=True, eq=False)
+class RadialDistribution:
+    """The radial distribution function (pair correlation) of points in a frame.
+
+    Parameters
+    ----------
+    r : (K,) array
+        Middles of the classes of distance.
+    g : (K,) array
+        Pairs found over pairs expected for points without any order: 1 is no order. nan with fewer than two points.
+    low, high : (K,) arrays
+        Pointwise interval for the population: each r by itself is covered at the level, not the whole curve at once.
+    unit : str
+        Unit of `r`.
+    n : int
+        Points inside the frame.
+    density : Estimate
+        Points per area.
+    notes : tuple of str
+        What was left out or doubted.
+    """
+
+    r: np.ndarray
+    g: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    unit: str
+    n: int
+    density: Estimate
+    notes: tuple[str, ...] = ()
+
+
+def radial_distribution(
+    points: np.ndarray,
+    shape: tuple[float, float],
+    *,
+    unit: str = "px",
+    bin_width: float | None = None,
+    r_max: float | None = None,
+    level: float = 0.95,
+    rel_uncertainty: float = 0.0,
+    seed: int = 0,
+) -> RadialDistribution:
+    """Return g(r) of points in a rectangular frame, with exact correction of its edges and a pointwise interval.
+
+    Parameters
+    ----------
+    points : (L, 2) array
+        Row and column measured from the corner of the frame: the centre of pixel (0, 0) is at half a pixel.
+    shape : (height, width)
+        Sides of the frame in the same unit.
+    unit : str
+        Unit of `points` and `shape`.
+    bin_width : float, optional
+        Width of a class of distance; by default ``r_max`` over ``4 L^(1/3)``, between 15 and 100 classes.
+    r_max : float, optional
+        Longest distance; by default a quarter of the shorter side. At most the shorter side.
+    level : float
+        Coverage of the interval.
+    rel_uncertainty : float
+        Relative standard uncertainty of the pixel size; it stretches r.
+    seed : int
+        Not used: blocks are left out one at a time, which needs no random numbers. Kept so that all statistics are
+        called alike.
+
+    Raises
+    ------
+    OptionError
+        If the frame, a width or a distance is not positive, or `r_max` is over the shorter side.
+
+    Notes
+    -----
+    ``g = pairs * P / S^2 * N / (N - 1)``: `P` is the integral of ``2 pi r gamma(r)`` over the class, with gamma the
+    mean set covariance of the frame in closed form; `S` is the area of the rings around the points that lies inside the
+    frame. ``S / P`` estimates the density as seen at this distance, which takes out most of the noise of g at large r.
+
+    The interval: the frame is cut into up to 36 blocks, and the influence of each block's points on g is taken with its
+    expectation removed. The sum of squares over the blocks counts pairs across a border twice, which is subtracted; the
+    ratio to the noise of independent pairs, averaged over neighbouring classes, widens (clusters) or narrows (order)
+    the interval of the number of pairs. Points are never drawn with replacement: that would make pairs at distance 0.
+    Clusters wider than a block are not seen; several images are then the only way.
+
+    References
+    ----------
+    Estimator: Stoyan & Stoyan 2000, doi:10.1111/1467-9469.00213 (we sum over classes, they smooth with a kernel).
+    Blocks: after Loh 2008, doi:10.1086/588631 (we leave out blocks, and correct for the pairs across borders).
+    """
+    height, width = (float(s) for s in shape)
+    if not (0 < height < math.inf and 0 < width < math.inf):
+        raise OptionError(f"radial_distribution: the frame must have positive sides, got {height} x {width}.")
+    points = np.asarray(points, float).reshape(-1, 2)
+    inside = np.all((points >= 0) & (points <= (height, width)), axis=1)
+    notes = [] if inside.all() else [f"{int((~inside).sum())} points outside the frame were left out"]
+    points = points[inside]
+    n = len(points)
+    shorter = min(height, width)
+    r_max = shorter / 4 if r_max is None else float(r_max)
+    if not 0 < r_max <= shorter:
+        raise OptionError(
+            f"radial_distribution: r_max must lie between 0 and the frame's shorter side {shorter:g}, got {r_max:g}."
+        )
+    if bin_width is not None and not 0 < bin_width <= r_max:
+        raise OptionError(f"radial_distribution: bin_width must lie between 0 and r_max {r_max:g}, got {bin_width:g}.")
+    n_bins = int(np.clip(4 * n ** (1 / 3), 15, 100)) if bin_width is None else max(int(r_max / bin_width + 1e-9), 1)
+    edges = np.arange(n_bins + 1) * (r_max / n_bins if bin_width is None else bin_width)
+    r = (edges[:-1] + edges[1:]) / 2
+
+    blocks = _blocks(n, (height, width))
+    index = _block_index(points, (height, width), blocks)
+    density = number_density(points, (height, width), unit=unit, level=level, rel_uncertainty=rel_uncertainty)
+    if n < 2:
+        nothing = np.full(n_bins, np.nan)
+        notes.append(f"{n} points make no pair: g(r) is unknown")
+        return RadialDistribution(r, nothing, nothing, nothing, unit, n, density, tuple(notes))
+
+    counts = pair_counts(points, (height, width), edges, blocks)
+    rings = ring_areas(points, (height, width), edges, index, blocks[0] * blocks[1])
+    frame = ring_measure((height, width), edges)
+    pairs, seen = counts.sum((0, 1)), rings.sum(0)
+    g = 2 * pairs * frame / seen**2 * n / (n - 1)
+
+    noise = np.ones(n_bins)
+    if n >= _MIN_POINTS:
+        noise = _noise(counts, rings, frame, (height, width), blocks, edges)
+        noise *= (student(level, blocks[0] * blocks[1] - 1) / student(level, math.inf)) ** 2
+    else:
+        notes.append(f"{n} points are few: the interval takes pairs as independent, clusters would widen it")
+    low, high = _interval(pairs / noise, g, r, rel_uncertainty, level)
+    none = pairs == 0
+    high[none] = (special.gammaincinv(1.0, level) * frame / seen**2 * 2 * n / (n - 1))[none]
+    return RadialDistribution(r, g, low, high, unit, n, density, tuple(notes))
+
+
+def _blocks(n: int, shape: tuple[float, float]) -> tuple[int, int]:
+    """Return into how many rows and columns of blocks to cut the frame: nearly square ones, enough points in each."""
+    wished = float(np.clip(n / _POINTS_PER_BLOCK, 4, _MAX_BLOCKS))
+    rows = int(np.clip(round(math.sqrt(wished * shape[0] / shape[1])), 1, wished))
+    return rows, max(int(wished / rows), 1)
+
+
+def _block_index(points: np.ndarray, shape: tuple[float, float], blocks: tuple[int, int]) -> np.ndarray:
+    where = np.minimum((points / shape * blocks).astype(np.int64), np.asarray(blocks) - 1)
+    return where[:, 0] * blocks[1] + where[:, 1]
+
+
+def _noise(
+    counts: np.ndarray,
+    rings: np.ndarray,
+    frame: np.ndarray,
+    shape: tuple[float, float],
+    blocks: tuple[int, int],
+    edges: np.ndarray,
+) -> np.ndarray:
+    """Return the variance of the number of pairs over that of independent pairs, for each class of distance."""
+    within = np.einsum("bbk->bk", counts)
+    across = counts.sum(0) + counts.sum(1) - 2 * within  # pairs with one end in the block
+    total, n_blocks = counts.sum((0, 1)), len(within)
+    side = (shape[0] / blocks[0], shape[1] / blocks[1])
+    reach = np.minimum(edges, min(side))
+    inner = ring_measure(side, reach)
+    seen = rings.sum(0)
+    ratio = 2 * total / seen  # g times density
+    influence = 2 * within + 2 * across - 2 * ratio * rings + ratio * seen / frame * inner
+    influence = influence - influence.mean(0)
+    variance = n_blocks / (n_blocks - 1) * np.sum(influence**2, 0) - 2 * across.sum(0)
+    window = np.ones(2 * max(len(total) // 20, 2) + 1)
+    smooth = np.convolve(variance, window, "same")
+    plain = np.convolve(4.0 * total, window, "same")
+    return np.clip(np.divide(smooth, plain, out=np.ones(len(total)), where=plain > 0), 0.05, None)
+
+
+def _interval(
+    effective: np.ndarray, g: np.ndarray, r: np.ndarray, rel_uncertainty: float, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of g from an effective number of independent pairs and the stretch of r."""
+    k = np.maximum(effective, 1e-9)
+    if rel_uncertainty:
+        k = 1 / (1 / k + (r * rel_uncertainty) ** 2 * _slope_square(g, k, r))
+    tail = 0.5 - level / 2
+    return g * special.gammaincinv(k + 0.5, tail) / k, g * special.gammaincinv(k + 0.5, 1 - tail) / k
+
+
+def _slope_square(g: np.ndarray, k: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return the square of d ln g / dr, with the part that is noise of g taken off."""
+    out = np.zeros(len(g))
+    if len(g) > 2:
+        step = r[2:] - r[:-2]
+        noise = g[2:] ** 2 / k[2:] + g[:-2] ** 2 / k[:-2]
+        square = np.maximum((g[2:] - g[:-2]) ** 2 - noise, 0) / step**2
+        out[1:-1] = np.divide(square, g[1:-1] ** 2, out=np.zeros(len(square)), where=g[1:-1] > 0)
+    return out
+
+
+def number_density(
+    points: np.ndarray,
+    shape: tuple[float, float],
+    *,
+    weights: np.ndarray | None = None,
+    unit: str = "px",
+    level: float = 0.95,
+    rel_uncertainty: float = 0.0,
+) -> Estimate:
+    """Return how many points there are per area.
+
+    Parameters
+    ----------
+    points : (L, 2) array
+        Row and column from the corner of the frame.
+    shape : (height, width)
+        Sides of the frame in the same unit.
+    weights : (L,) array, optional
+        What each point counts (Miles-Lantuéjoul weights of particles that lie inside); 1 by default.
+    unit, level, rel_uncertainty
+        Unit of length, coverage, relative standard uncertainty of the pixel size.
+
+    Notes
+    -----
+    The interval is that of a Poisson number with the variance found between the blocks of the frame, so that clusters
+    widen it and order narrows it. Fewer than twenty points are taken as independent.
+    """
+    height, width = shape
+    area, n = height * width, len(points)
+    w = np.ones(n) if weights is None else np.asarray(weights, float)
+    total = float(w.sum())
+    per_area = f"{unit}^-2"
+    if n == 0:
+        # No point in n trials: the exact upper end of a Poisson number.
+        high = -math.log((1 - level) / 2) / area
+        counting = Counting(0.0, 0.0, high, 0, "Poisson number of points", "no point was found")
+        return combine("number_density", counting, unit=per_area, positive=False, level=level)
+    variance, how, note = float(np.sum(w**2)), "Poisson number of points", ""
+    if n >= _MIN_POINTS:
+        blocks = _blocks(n, shape)
+        n_blocks = blocks[0] * blocks[1]
+        sums = np.bincount(_block_index(np.clip(points, 0, shape), shape, blocks), w, n_blocks)
+        variance = (
+            float(n_blocks * np.var(sums, ddof=1)) * (student(level, n_blocks - 1) / student(level, math.inf)) ** 2
+        )
+        variance = max(variance, 0.05 * total)
+        how = f"number of points with the variance between {n_blocks} blocks"
+    else:
+        note = f"{n} points are few: they are taken as independent"
+    k = total**2 / variance
+    tail = 0.5 - level / 2
+    low, high = (float(special.gammaincinv(k + 0.5, p)) / k * total / area for p in (tail, 1 - tail))
+    counting = Counting(total / area, low, high, n, how, note)
+    return combine("number_density", counting, unit=per_area, power=-2, rel_uncertainty=rel_uncertainty, level=level)
+
+
+@dataclass(frozen=True, eq=False)
+class NearestNeighbours:
+    """Distances from each point to its nearest one.
+
+    Parameters
+    ----------
+    distance : (L,) array
+        Distance to the nearest other point in the frame; nan for a single point.
+    weight : (L,) array
+        Hanisch's weight: 0 where the frame's edge is nearer than the neighbour.
+    mean : Estimate
+        Mean distance, free of the frame's edges.
+    clark_evans : Estimate
+        Mean over that of points without order at the same density: below 1 clustered, above 1 spread out.
+    """
+
+    distance: np.ndarray
+    weight: np.ndarray
+    mean: Estimate
+    clark_evans: Estimate
+
+
+def nearest_neighbours(
+    points: np.ndarray,
+    shape: tuple[float, float],
+    *,
+    unit: str = "px",
+    level: float = 0.95,
+    rel_uncertainty: float = 0.0,
+) -> NearestNeighbours:
+    """Return nearest-neighbour distances and their mean, free of the bias of the frame's edges.
+
+    Parameters
+    ----------
+    points : (L, 2) array
+        Row and column from the corner of the frame.
+    shape : (height, width)
+        Sides of the frame in the same unit.
+
+    Notes
+    -----
+    A point whose neighbour is nearer than the edge has its true neighbour; it counts with one over the area in which
+    a point with such a distance could lie (Hanisch 1984, doi:10.1080/02331888408801778). The interval of the mean
+    includes that another frame would hold another number of points; that of the Clark-Evans ratio does not, as the
+    ratio refers to the density found. From one hundred points on, blocks of the frame are resampled, below it points.
+    """
+    points = np.asarray(points, float).reshape(-1, 2)
+    n, (height, width) = len(points), shape
+    distance = cKDTree(points).query(points, k=2)[0][:, 1] if n > 1 else np.full(n, np.nan)
+    border = np.min([points[:, 0], height - points[:, 0], points[:, 1], width - points[:, 1]], axis=0)
+    kept = np.isfinite(distance) & (distance <= border) & (2 * distance < min(height, width))
+    weight = np.zeros(n)
+    weight[kept] = 1 / ((height - 2 * distance[kept]) * (width - 2 * distance[kept]))
+    counting, ratio = _mean_distance(distance[kept], weight[kept], points, kept, (height, width), level)
+    mean = combine(
+        "nearest_neighbour_distance", counting, unit=unit, power=1, level=level, rel_uncertainty=rel_uncertainty
+    )
+    return NearestNeighbours(distance, weight, mean, combine("clark_evans", ratio, level=level))
+
+
+def _mean_distance(
+    distance: np.ndarray,
+    weight: np.ndarray,
+    points: np.ndarray,
+    kept: np.ndarray,
+    shape: tuple[float, float],
+    level: float,
+) -> tuple[Counting, Counting]:
+    """Return the mean distance and the Clark-Evans ratio with their intervals from counting."""
+    n, m = len(points), len(distance)
+    if m == 0:
+        nothing = Counting(math.nan, math.nan, math.nan, n, "none", f"{n} points: no neighbour nearer than the edge")
+        return nothing, nothing
+    w = weight / weight.sum()
+    mean = float(np.sum(w * distance))
+    ratio = mean * 2 * math.sqrt(n / (shape[0] * shape[1]))
+    if m < SMALLEST:
+        note = f"{m} points with a neighbour nearer than the edge: too few for an interval"
+        nothing = Counting(mean, math.nan, math.nan, n, "none", note)
+        return nothing, nothing._replace(value=ratio)
+    influence = np.zeros(n)
+    influence[kept] = w * (distance / mean - 1)
+    half_density = np.full(n, 0.5 / n)  # the ratio has the root of the number of points
+    if n >= 100:
+        blocks = _blocks(n, shape)
+        index, n_parts = _block_index(points, shape, blocks), blocks[0] * blocks[1]
+        of_mean = np.bincount(index, influence, n_parts)
+        of_ratio = of_mean + np.bincount(index, half_density, n_parts) - 0.5 / n_parts
+        variance_mean, dof = influence_variance(of_mean)
+        variance_ratio, _ = influence_variance(of_ratio)
+        how = f"Student's t on the logarithm, {n_parts} blocks resampled"
+    else:
+        variance_ratio, dof = influence_variance(influence[kept])
+        variance_mean = variance_ratio + 0.25 / n
+        how = "Student's t on the logarithm, points resampled"
+    ends = []
+    for value, variance in ((mean, variance_mean), (ratio, variance_ratio)):
+        factor = math.exp(student(level, dof) * math.sqrt(variance))
+        ends.append(Counting(value, value / factor, value * factor, n, how))
+    return ends[0], ends[1]

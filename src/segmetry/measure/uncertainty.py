@@ -1,0 +1,253 @@
+"""From the spread of a sample to an interval, and from several causes to one interval.
+
+A number that was measured on particles is uncertain for three reasons: only some of the particles were seen
+(*counting*), their outlines are not sure (*segmentation*), and the pixel size is not (*calibration*). Each cause gets
+its own interval; `combine` joins them and says which share each one has.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from segmetry.types import Estimate, Interval
+from segmetry.units import METRES, PIXEL
+
+_LENGTH_POWER = re.compile(r"^(?P<base>[^\d^]+)(?:\^(?P<power>-?\d+))?$")
+
+
+def length_power(unit: str) -> int:
+    """Return the power of length in a unit: 1 for ``"nm"``, 2 for ``"px^2"``, -2 for ``"µm^-2"``, 0 for no length.
+
+    Examples
+    --------
+    >>> [length_power(u) for u in ("nm", "px^2", "µm^-2", "", "°")]
+    [1, 2, -2, 0, 0]
+    """
+    match = _LENGTH_POWER.match(unit.strip())
+    if not match or match["base"] not in (*METRES, PIXEL):
+        return 0
+    return int(match["power"] or 1)
+
+
+class Counting(NamedTuple):
+    """A statistic and its interval from counting alone: which other particles might have been seen."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    note: str = ""
+
+
+def student(level: float, dof: float) -> float:
+    """Return the two-sided Student quantile; with ``dof=inf`` the normal one."""
+    p = 0.5 + level / 2
+    return float(special.ndtri(p) if not math.isfinite(dof) else special.stdtrit(dof, p))
+
+
+def influence_variance(influence: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """Return the variance of a statistic from its influence values, and the degrees of freedom.
+
+    Parameters
+    ----------
+    influence : (n,) array
+        What each particle adds to the error of the statistic, to first order; sums to 0.
+    groups : (n,) array of int 0..G-1, optional
+        Image of each particle. Particles of one image are then resampled together.
+
+    Returns
+    -------
+    variance : float
+        ``n / (n - 1)`` times the sum of squares (of the sums over each group).
+    dof : float
+        ``n - 1`` or ``G - 1``; nan if there are fewer than two.
+
+    References
+    ----------
+    Infinitesimal jackknife: Jaeckel 1972; Efron 1982, doi:10.1137/1.9781611970319.
+    """
+    values = influence if groups is None else np.bincount(groups, influence)
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    return float(n / (n - 1) * np.sum(values**2)), float(n - 1)
+
+
+def proportion_interval(p: np.ndarray, n: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of a share `p` that was seen in an effective number `n` of particles.
+
+    Parameters
+    ----------
+    p : (K,) array
+        Shares found, in [0, 1].
+    n : (K,) array
+        Effective numbers: a share from `n` equal and independent particles would vary as much.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    low, high : (K,) arrays
+        Equal-tailed Jeffreys interval; 0 where nothing was seen, 1 where everything was.
+
+    References
+    ----------
+    Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286. Effective numbers in its place: Korn & Graubard 1998,
+    Survey Methodology 24:193 (they use Clopper-Pearson, which covers too much).
+    """
+    p, n = np.asarray(p, float), np.asarray(n, float)
+    tail = (1 - level) / 2
+    a, b = p * n + 0.5, (1 - p) * n + 0.5
+    low = np.where(p <= 0, 0.0, special.betaincinv(a, b, tail))
+    high = np.where(p >= 1, 1.0, special.betaincinv(a, b, 1 - tail))
+    bad = ~(n > 0)
+    return np.where(bad, np.nan, low), np.where(bad, np.nan, high)
+
+
+def combine(
+    name: str,
+    counting: Counting,
+    *,
+    unit: str = "",
+    power: float = 0,
+    rel_uncertainty: float = 0.0,
+    sample_values: Sequence[float] = (),
+    positive: bool = True,
+    level: float = 0.95,
+) -> Estimate:
+    """Return the estimate whose interval joins counting, segmentation and pixel size.
+
+    Parameters
+    ----------
+    name, unit : str
+        Of the estimate.
+    counting : Counting
+        The value with its interval from counting.
+    power : float
+        Power of length of the value: the pixel size enters with ``power * rel_uncertainty``.
+    rel_uncertainty : float
+        Relative standard uncertainty of the pixel size (Gaussian).
+    sample_values : sequence of float
+        The same statistic from each Monte Carlo segmentation; two or more give the share of the segmentation.
+    positive : bool
+        Join on the logarithmic scale, where causes multiply; else on the linear one.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    estimate : Estimate
+        ``this_image`` holds segmentation and pixel size only. It is None without `sample_values`: the pixel size
+        alone would make it look surer than it is.
+
+    Notes
+    -----
+    Half-widths are joined in quadrature, each side by itself, so that a lopsided interval stays lopsided (method of
+    variance estimates recovery: Zou & Donner 2008, doi:10.1002/sim.3095). The segmentation's variance is that between
+    the samples times ``1 + 1/S``, with Student's quantile for S samples (Rubin 1987, doi:10.1002/9780470316696); the
+    value is that of the segmentation itself, not the mean of the samples.
+    """
+    value, low, high = counting.value, counting.low, counting.high
+    log = positive and value > 0 and not low <= 0
+    to = math.log if log else float
+    notes = [counting.note] if counting.note else []
+
+    calibration = student(level, math.inf) * abs(power) * rel_uncertainty
+    if not log and math.isfinite(value):
+        calibration *= abs(value)
+    samples = np.asarray([v for v in sample_values if math.isfinite(v) and (v > 0 or not log)])
+    segmentation = math.nan
+    if len(samples) >= 2:
+        scaled = np.log(samples) if log else samples
+        spread = float(np.std(scaled, ddof=1))
+        segmentation = student(level, len(samples) - 1) * spread * math.sqrt(1 + 1 / len(samples))
+        if abs(float(np.mean(scaled)) - to(value)) > 3 * spread and spread > 0:
+            notes.append("the value lies outside the spread of the segmentation samples")
+    elif len(sample_values):
+        notes.append("fewer than two segmentation samples have this statistic")
+    common = math.hypot(calibration, 0.0 if math.isnan(segmentation) else segmentation)
+
+    def around(below: float, above: float) -> Interval:
+        if log:
+            return Interval(value * math.exp(-below), value * math.exp(above))
+        return Interval(value - below, value + above)
+
+    this_image = around(common, common) if math.isfinite(segmentation) else None
+    method, contributions, ends = counting.method, {}, Interval(math.nan, math.nan)
+    if math.isfinite(value) and math.isfinite(low) and math.isfinite(high):
+        below, above = max(to(value) - to(low), 0.0), max(to(high) - to(value), 0.0)
+        ends = around(math.hypot(below, common), math.hypot(above, common)) if common else Interval(low, high)
+        parts = {"counting": ((below + above) / 2) ** 2, "calibration": calibration**2}
+        if math.isfinite(segmentation):
+            parts["segmentation"] = segmentation**2
+        total = sum(parts.values())
+        if total > 0:
+            contributions = {cause: part / total for cause, part in parts.items()}
+        others = [cause for cause, part in parts.items() if part > 0 and cause != "counting"]
+        if others:
+            method += f"; joined in quadrature with {' and '.join(others)}"
+    return Estimate(
+        name,
+        value,
+        ends.low,
+        ends.high,
+        unit,
+        level,
+        method,
+        contributions,
+        this_image,
+        counting.n,
+        "; ".join(notes),
+    )
+
+
+class ParticlesNeeded(NamedTuple):
+    """How many particles a wished precision takes."""
+
+    total: float
+    """Particles in all; inf where counting more does not help."""
+    more: float
+    """Particles to add to those already measured."""
+    note: str
+
+
+def particles_needed(estimate: Estimate, relative: float = 0.05) -> ParticlesNeeded:
+    """Return how many particles bring an interval's half-width down to a share of the value.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        What was found so far, such as ``distribution(table).estimates["d50"]``.
+    relative : float
+        Wished half-width of the interval over the value (0.05: plus or minus 5 %), at the estimate's level.
+
+    Notes
+    -----
+    The part from counting shrinks with one over the root of the number; the parts from segmentation and pixel size do
+    not, so there is a floor that no counting gets under, and then the answer is inf.
+
+    Examples
+    --------
+    >>> d50 = Estimate("d50", 10.0, 9.0, 11.0, contributions={"counting": 1.0}, n=100)
+    >>> particles_needed(d50, 0.05)
+    ParticlesNeeded(total=400, more=300, note='')
+    """
+    half = (estimate.high - estimate.low) / 2 / abs(estimate.value) if estimate.value else math.nan
+    if not (math.isfinite(half) and relative > 0):
+        return ParticlesNeeded(math.nan, math.nan, "no interval to start from: measure a few more particles first")
+    counting = half**2 * estimate.contributions.get("counting", 0.0)
+    room = relative**2 - (half**2 - counting)
+    if room <= 0:
+        floor = math.sqrt(half**2 - counting)
+        return ParticlesNeeded(
+            math.inf, math.inf, f"segmentation and pixel size alone give ±{floor:.1%}: counting more does not help"
+        )
+    total = math.ceil(round(estimate.n * counting / room, 6))
+    return ParticlesNeeded(total, max(total - estimate.n, 0), "")
