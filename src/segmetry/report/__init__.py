@@ -1,0 +1,8 @@
+"""Reports: overlays, figures, and one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from segmetry.report.html import report, write_batch, write_result
+from segmetry.report.overlay import overlay
+
+__all__ = ["overlay", "report", "write_batch", "write_result"]

@@ -1,0 +1,440 @@
+"""The image with what was found drawn on it: outlines, numbers, the scale bar as read, pixels that were ignored."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from segmetry.errors import ShapeMismatchError
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+KEPT = ((255, 170, 0), (86, 200, 255), (255, 120, 200), (190, 240, 60))
+"""Outlines of particles that count: amber, sky, pink, lime. They differ in lightness too, and none of them is grey."""
+DROPPED = (240, 70, 40)
+"""Dashed outline of particles that touch the frame and do not enter the statistics."""
+BAR = (255, 60, 255)
+"""The scale bar as it was read."""
+IGNORED = (120, 110, 255)
+"""Hatching over pixels that are not specimen."""
+
+SMALL_SIDE, MAX_SIDE = 1000, 1600
+MAX_NUMBERS = 400
+PERCENTILES = (0.5, 99.5)
+
+
+class Bar(Protocol):
+    """What is needed of a scale bar: `segmetry.io.ScaleBar` has it."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def x0(self) -> float: ...
+    @property
+    def y0(self) -> float: ...
+    @property
+    def x1(self) -> float: ...
+    @property
+    def y1(self) -> float: ...
+
+
+class Layers(NamedTuple):
+    """The picture under the drawing, the drawing, and how many display pixels one image pixel takes."""
+
+    base: np.ndarray  # (H, W) uint8, contrast-stretched
+    drawing: np.ndarray  # (H, W, 4) uint8, transparent where nothing is drawn
+    scale: float
+
+    def flat(self) -> np.ndarray:
+        """Return both as one RGB image, shape (H, W, 3), uint8."""
+        alpha = self.drawing[..., 3:].astype(np.uint16)
+        return ((self.base[..., None] * (255 - alpha) + self.drawing[..., :3] * alpha + 127) // 255).astype(np.uint8)
+
+
+def stretch(
+    pixels: np.ndarray, *, ignore: np.ndarray | None = None, percentiles: tuple[float, float] = PERCENTILES
+) -> np.ndarray:
+    """Return pixels as uint8 for the eye, the given percentiles at black and white.
+
+    Parameters
+    ----------
+    pixels : (M, N) array
+        Any real type; not finite becomes black.
+    ignore : (M, N) bool array, optional
+        Pixels that do not vote on the percentiles, so that a white footer does not darken the specimen.
+    percentiles : pair of float, optional
+        Shares of the pixels, in per cent, that are cut at the dark and at the bright end.
+
+    Returns
+    -------
+    stretched : (M, N) array of uint8
+        All zero where the image is constant.
+    """
+    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    votes = pixels if ignore is None or ignore.all() else pixels[~ignore]
+    votes = votes.ravel()[:: max(1, votes.size // 500_000)]
+    votes = votes[np.isfinite(votes)]
+    low, high = np.percentile(votes, percentiles) if votes.size else (0.0, 0.0)
+    if not high > low:
+        low, high = (float(votes.min()), float(votes.max())) if votes.size else (0.0, 0.0)
+    if not high > low:
+        return np.zeros(pixels.shape, np.uint8)
+    if pixels.dtype == np.uint8:
+        ramp = np.clip((np.arange(256) - low) * (255 / (high - low)), 0, 255)
+        return np.rint(ramp).astype(np.uint8)[pixels]
+    # Scaled by halves first: the difference of two huge floats may not be finite.
+    scaled = (pixels / 2 - low / 2) * (255 / (high / 2 - low / 2))
+    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
+
+
+def layers(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    *,
+    dropped: np.ndarray | None = None,
+    ignore: np.ndarray | None = None,
+    bar: Bar | None = None,
+    numbers: bool = True,
+    max_side: int = MAX_SIDE,
+) -> Layers:
+    """Return picture and drawing apart, so that a page can switch the drawing off; options as in `overlay`."""
+    if pixels.ndim != 2 or labels.shape != pixels.shape:
+        raise ShapeMismatchError(
+            f"overlay: pixels are {pixels.shape} and labels {labels.shape}; both must be the same (rows, columns), "
+            "so pass one plane of a stack."
+        )
+    scale = _display_scale(pixels.shape, max_side)
+    size = tuple(max(1, round(n * scale)) for n in pixels.shape)
+    base = stretch(pixels, ignore=ignore)
+    if scale != 1:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC if scale < 3 else cv2.INTER_NEAREST
+        base = cv2.resize(base, size[::-1], interpolation=how)
+    shown = _resize_nearest(labels, size)
+    drawing = np.zeros((*size, 4), np.uint8)
+    if ignore is not None and ignore.any():
+        _hatch(drawing, _resize_nearest(ignore, size))
+    _outline(drawing, shown, dropped, thickness=2 if max(size) >= 700 else 1)
+    texts: list[tuple[str, float, float, int, tuple[int, int, int]]] = []
+    if numbers:
+        texts += _place_numbers(shown, font_size := _font_size(size), _text_width(font_size))
+    if bar is not None:
+        texts += _draw_bar(drawing, bar, scale)
+    if texts:
+        drawing = _write(drawing, texts)
+    return Layers(base, drawing, scale)
+
+
+def overlay(
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    *,
+    dropped: np.ndarray | None = None,
+    ignore: np.ndarray | None = None,
+    bar: Bar | None = None,
+    numbers: bool = True,
+    legend: bool = False,
+    max_side: int = MAX_SIDE,
+) -> np.ndarray:
+    """Return the image with outlines, numbers and scale bar drawn on it, as RGB.
+
+    Parameters
+    ----------
+    pixels : (M, N) array
+        The image. For display its 0.5th and 99.5th percentile become black and white.
+    labels : (M, N) array of int
+        Label image; 0 is background.
+    dropped : array of int, optional
+        Labels of particles that do not count; they get a dashed outline.
+    ignore : (M, N) bool array, optional
+        Pixels that are not specimen; they are hatched.
+    bar : ScaleBar, optional
+        Drawn as it was read, with its value.
+    numbers : bool, optional
+        Write each particle's label into it or beside it where there is room; the 400 largest at most.
+    legend : bool, optional
+        Add a strip below that says what the lines mean.
+    max_side : int, optional
+        Larger images are made smaller, small ones larger by a whole factor so that the lines stay thin.
+
+    Returns
+    -------
+    picture : (H, W, 3) array of uint8
+        Red, green, blue.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the two images differ in shape or are not two-dimensional.
+    """
+    drawn = layers(pixels, labels, dropped=dropped, ignore=ignore, bar=bar, numbers=numbers, max_side=max_side)
+    if not legend:
+        return drawn.flat()
+    has_dropped, has_ignored = dropped is not None and len(dropped) > 0, ignore is not None and bool(ignore.any())
+    return with_legend(drawn.flat(), legend_entries(bool(labels.any()), has_dropped, has_ignored, bar is not None))
+
+
+def legend_entries(counted: bool, dropped: bool, ignored: bool, bar: bool) -> list[tuple[str, str]]:
+    """Return kind and words of the styles that occur, in the order in which a legend lists them."""
+    entries = [
+        (counted, "kept", "counted"),
+        (dropped, "dropped", "touches the frame, not counted"),
+        (ignored, "ignored", "ignored pixels"),
+        (bar, "bar", "scale bar as read"),
+    ]
+    return [(kind, words) for there, kind, words in entries if there]
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+    """Return an RGB, RGBA or grey image as PNG."""
+    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, order[picture.shape[2]])
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes()
+
+
+def encode_drawing(drawing: np.ndarray) -> bytes:
+    """Return a drawing (H, W, 4) as a PNG with a palette: a fraction of the size of a full RGBA one."""
+    from PIL import Image
+
+    # Colours to 5 bits and opacity to 3: few enough to count, and no eye sees it on a line.
+    coarse = drawing & np.array([0xF8, 0xF8, 0xF8, 0xE0], np.uint8)
+    packed = np.ascontiguousarray(coarse).view(np.uint32)[..., 0]
+    values, counts = np.unique(packed.ravel(), return_counts=True)
+    order = np.sort(values[np.argsort(counts, kind="stable")[::-1][:255]])
+    index = np.searchsorted(order, packed).clip(max=len(order) - 1)
+    index = np.where(order[index] == packed, index, 0).astype(np.uint8)  # rare blends become clear
+    colours = order.view(np.uint8).reshape(-1, 4)
+    image = Image.frombytes("P", index.shape[::-1], index.tobytes())
+    image.putpalette(colours[:, :3].tobytes())
+    buffer = io.BytesIO()
+    opacity = np.minimum(colours[:, 3].astype(int) * 255 // 0xE0, 255).astype(np.uint8)
+    image.save(buffer, "PNG", transparency=opacity.tobytes(), compress_level=6)
+    return buffer.getvalue()
+
+
+def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
+    """Return a grey or RGB image as JPEG."""
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def _display_scale(shape: tuple[int, ...], max_side: int) -> float:
+    side = max(shape)
+    if side > max_side:
+        return max_side / side
+    return float(np.clip(-(-SMALL_SIDE // side), 1, min(8, max(1, max_side // side))))
+
+
+def _resize_nearest(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return `array` sampled at the centres of the new pixels; any dtype, no interpolation between labels."""
+    if array.shape == size:
+        return array
+    rows, cols = (
+        np.minimum(((np.arange(n) + 0.5) * old / n).astype(np.intp), old - 1)
+        for n, old in zip(size, array.shape, strict=True)
+    )
+    return array[rows[:, None], cols]
+
+
+def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None, *, thickness: int) -> None:
+    """Draw the border pixels of every region, inside the region, so that touching particles keep both lines."""
+    border = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    border[:, 1:] |= across
+    border[:, :-1] |= across
+    border[1:] |= down
+    border[:-1] |= down
+    if thickness > 1:  # one pixel more, inwards and outwards alike
+        border |= cv2.dilate(border.view(np.uint8), np.ones((2, 2), np.uint8)).view(bool)
+    border &= labels > 0
+    rows, cols = np.nonzero(border)
+    on = labels[rows, cols]
+    palette = np.array(KEPT, np.uint8)[_colour_index(labels)]
+    colours, alpha = palette[on], np.full(len(on), 255, np.uint8)
+    if dropped is not None and len(dropped):
+        gone = np.zeros(len(palette), bool)
+        gone[np.asarray(dropped)[np.asarray(dropped) < len(palette)]] = True
+        lost = gone[on]
+        colours[lost] = DROPPED
+        alpha[lost & (((rows + cols) // 6) % 2 == 0)] = 0
+    drawing[rows, cols, :3], drawing[rows, cols, 3] = colours, alpha
+
+
+def _colour_index(labels: np.ndarray) -> np.ndarray:
+    """Return a colour number for every label, by label, different for neighbours where four colours suffice.
+
+    Neighbours are labels that meet within a few pixels along rows or columns. Greedy in the order of the labels.
+    """
+    n = int(labels.max(initial=0))
+    pairs = []
+    for gap in (1, 2, 3, 5, 8, 12):
+        for a, b in ((labels[:, :-gap], labels[:, gap:]), (labels[:-gap], labels[gap:])):
+            meet = (a != b) & (a > 0) & (b > 0)
+            first, second = a[meet].astype(np.int64), b[meet].astype(np.int64)
+            pairs.append(np.unique(np.maximum(first, second) * (n + 1) + np.minimum(first, second)))
+    joined = np.unique(np.concatenate(pairs))
+    later, earlier = joined // (n + 1), joined % (n + 1)
+    colour = np.zeros(n + 1, np.intp)
+    stops = np.searchsorted(later, np.arange(n + 2))
+    for label in np.unique(later):
+        used = set(colour[earlier[stops[label] : stops[label + 1]]].tolist())
+        colour[label] = next((c for c in range(len(KEPT)) if c not in used), label % len(KEPT))
+    return colour
+
+
+def _hatch(drawing: np.ndarray, ignore: np.ndarray) -> None:
+    rows, cols = np.nonzero(ignore)
+    line = (rows + cols) % 12 < 2
+    drawing[rows, cols] = (*IGNORED, 40)
+    drawing[rows[line], cols[line]] = (*IGNORED, 190)
+
+
+def _font_size(size: tuple[int, ...]) -> int:
+    return int(np.clip(round(max(size) / 85), 9, 16))
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> FreeTypeFont:
+    from matplotlib import get_data_path  # it brings a font that has every sign we need
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def _text_width(size: int) -> float:
+    """Return the width of one digit."""
+    return _font(size).getlength("0")
+
+
+def _place_numbers(labels: np.ndarray, height: int, digit: float) -> list[Any]:
+    """Return text, column, row, size and colour of the numbers that fit: inside the particle, else close by."""
+    n = int(labels.max(initial=0))
+    if n == 0:
+        return []
+    areas = np.bincount(labels.ravel(), minlength=n + 1)
+    areas[0] = 0
+    chosen = np.argsort(areas, kind="stable")[::-1][:MAX_NUMBERS]
+    chosen = chosen[areas[chosen] > 0]
+    rows, cols = np.nonzero(np.isin(labels, chosen))
+    on = labels[rows, cols]
+    share = np.maximum(areas, 1)
+    mean_row, mean_col = (np.bincount(on, weights=p, minlength=n + 1) / share for p in (rows, cols))
+    top, left = (np.full(n + 1, np.iinfo(np.int64).max) for _ in range(2))
+    bottom, right = (np.full(n + 1, -1) for _ in range(2))
+    np.minimum.at(top, on, rows)
+    np.minimum.at(left, on, cols)
+    np.maximum.at(bottom, on, rows)
+    np.maximum.at(right, on, cols)
+    taken = np.zeros(labels.shape, bool)
+    placed = []
+    for label in chosen.tolist():
+        wide, high = digit * len(str(label)) + 2, height + 1
+        row, col = mean_row[label], mean_col[label]
+        middle = _window(row, col, wide, high)
+        inside = _fits(middle, labels.shape) and bool((labels[middle] == label).all())
+        beside = [
+            (row, right[label] + wide / 2 + 3),
+            (row, left[label] - wide / 2 - 3),
+            (top[label] - high / 2 - 2, col),
+            (bottom[label] + high / 2 + 2, col),
+        ]
+        for y, x in [(row, col)] if inside else beside:
+            window = _window(y, x, wide, high)
+            if not _fits(window, labels.shape) or taken[window].any():
+                continue
+            if not inside and labels[window].any():
+                continue
+            taken[window] = True
+            placed.append((str(label), x, y, height, (255, 255, 255)))
+            break
+    return placed
+
+
+def _window(row: float, col: float, wide: float, high: float) -> tuple[slice, slice]:
+    top, left = round(row - high / 2), round(col - wide / 2)
+    return slice(top, top + round(high)), slice(left, left + round(wide))
+
+
+def _fits(window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    return all(w.start >= 0 and w.stop <= n for w, n in zip(window, shape, strict=True))
+
+
+def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float) -> list[Any]:
+    """Draw a line over the bar with a tick at each end; return the text to write beside it."""
+    ends = [(round((x + 0.5) * scale), round((y + 0.5) * scale)) for x, y in ((bar.x0, bar.y0), (bar.x1, bar.y1))]
+    canvas = np.zeros(drawing.shape[:2], np.uint8)
+    along = np.subtract(ends[1], ends[0])
+    length = float(np.hypot(*along)) or 1.0
+    normal = np.array([-along[1], along[0]]) / length
+    tick = max(6.0, 0.012 * max(canvas.shape))
+    cv2.line(canvas, ends[0], ends[1], 255, 2, cv2.LINE_AA)
+    for end in ends:
+        reach = np.rint(tick * normal).astype(int).tolist()
+        start, stop = ((end[0] + sign * reach[0], end[1] + sign * reach[1]) for sign in (-1, 1))
+        cv2.line(canvas, start, stop, 255, 2, cv2.LINE_AA)
+    on = canvas > 0
+    drawing[on] = (*BAR, 255)
+    drawing[on, 3] = canvas[on]
+    size = _font_size(canvas.shape) + 2
+    text = f"{bar.value:g} {bar.unit}"
+    half = _font(size).getlength(text) / 2
+    x = float(np.clip((ends[0][0] + ends[1][0]) / 2, half + 2, max(drawing.shape[1] - half - 2, half + 2)))
+    y = (ends[0][1] + ends[1][1]) / 2 - tick - size * 0.8
+    if y < size:
+        y = (ends[0][1] + ends[1][1]) / 2 + tick + size * 0.8
+    return [(text, x, y, size, BAR)]
+
+
+def _write(drawing: np.ndarray, texts: list[Any]) -> np.ndarray:
+    """Return the drawing with texts, centred at their places, light on a dark rim so that any ground carries them."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(drawing)
+    pen = ImageDraw.Draw(canvas)
+    for text, x, y, size, colour in texts:
+        pen.text(
+            (x, y), text, font=_font(size), fill=(*colour, 255), anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0, 255)
+        )
+    return np.array(canvas)
+
+
+def with_legend(picture: np.ndarray, entries: list[tuple[str, str]]) -> np.ndarray:
+    """Return an RGB picture with a white strip below it that names the styles, as `legend_entries` gives them."""
+    from PIL import Image, ImageDraw
+
+    if not entries:
+        return picture
+    width = picture.shape[1]
+    size = int(np.clip(width // 60, 10, 18))
+    gap, swatch = size, 2 * size
+    rows: list[list[tuple[str, str, float]]] = [[]]
+    x = float(gap)
+    for kind, words in entries:
+        length = swatch + gap / 2 + _font(size).getlength(words) + 2 * gap
+        if rows[-1] and x + length > width:
+            rows.append([])
+            x = float(gap)
+        rows[-1].append((kind, words, x))
+        x += length
+    strip = Image.new("RGB", (width, len(rows) * 2 * size), "white")
+    pen = ImageDraw.Draw(strip)
+    colours = {"kept": KEPT[0], "dropped": DROPPED, "ignored": IGNORED, "bar": BAR}
+    for index, row in enumerate(rows):
+        y = (2 * index + 1) * size
+        for kind, words, start in row:
+            pieces = 4 if kind in ("dropped", "ignored") else 1
+            slant = size / 2 if kind == "ignored" else 0
+            for piece in range(pieces):
+                a = start + piece * swatch / pieces
+                b = a + swatch / pieces * (0.6 if pieces > 1 else 1)
+                pen.line([(a, y + slant), (b, y - slant)], fill=colours[kind], width=3)
+            pen.text((start + swatch + gap / 2, y), words, font=_font(size), fill="black", anchor="lm")
+    return np.vstack([picture, np.array(strip)])

@@ -1,0 +1,216 @@
+"""What stands on a page: plain data for the templates, made from results. No HTML here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from segmetry.report.prose import pixel_words
+from segmetry.report.text import NOTHING, Printed, format_share, format_significant, plural, pretty_unit, print_estimate
+from segmetry.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from segmetry.pipeline import Result
+
+FEW = 30
+"""Fewer counted objects than this are said loudly: resampling so few makes intervals that are too narrow."""
+
+TABLE_ROWS = 20
+TABLE_COLUMNS = (
+    "label", "equivalent_diameter", "area", "feret_max", "feret_min", "aspect_ratio", "circularity", "solidity",
+    "intensity_mean", "contrast", "nearest_neighbour_distance", "shape",
+)  # fmt: skip
+FLAGS = {
+    "touches_edge": "touches the frame",
+    "few_pixels": "few pixels",
+    "saturated": "saturated",
+    "over_text": "over text",
+}
+HEADS = {"label": "no.", "equivalent_diameter": "diameter", "nearest_neighbour_distance": "to nearest",
+         "intensity_mean": "mean grey"}  # fmt: skip
+
+ESTIMATES = {
+    "d10": ("D10", "a tenth of the objects are smaller"),
+    "d50": ("D50", "median: half of the objects are smaller"),
+    "d90": ("D90", "nine tenths of the objects are smaller"),
+    "span": ("Span", "(D90 − D10) / D50"),
+    "mean": ("Mean diameter", "arithmetic mean"),
+    "d32": ("D32 (Sauter)", "mean size weighted by surface"),
+    "d43": ("D43 (De Brouckere)", "mean size weighted by volume"),
+    "std": ("Standard deviation", "of the diameters"),
+    "mode": ("Mode", "the most frequent diameter"),
+    "gsd": ("Geometric standard deviation", "exp of the standard deviation of the logarithms"),
+    "geometric_mean": ("Geometric mean", "exp of the mean of the logarithms"),
+    "lognormal_median": ("Log-normal median", "of the log-normal law that fits best"),
+    "lognormal_gsd": ("Log-normal geometric standard deviation", "of the log-normal law that fits best"),
+    "lognormal_distance": ("Distance to the log-normal", "largest gap between the two cumulative curves"),
+    "number_density": ("Number density", "objects per area"),
+    "area_fraction": ("Area fraction", "share of the area that objects cover"),
+    "volume_fraction": ("Volume fraction", "share of the volume that objects fill"),
+    "nearest_neighbour_distance": ("Nearest neighbour", "mean distance from centre to nearest centre"),
+    "aspect_ratio": ("Aspect ratio", "mean of long axis by short axis"),
+    "circularity": ("Circularity", "mean of 4π area / perimeter²"),
+}
+"""Words and meaning of the statistics; one that is not here shows under its own name."""
+
+CAUSES = ("counting", "segmentation", "calibration")
+
+
+class Row(NamedTuple):
+    """A line of the table of estimates."""
+
+    name: str
+    meaning: str
+    printed: Printed
+    this_image: str
+    shares: list[tuple[str, float]]  # cause, per cent
+    n: int
+    note: str
+
+
+class Head(NamedTuple):
+    """A column's head in the table of objects."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+def estimate_rows(estimates: Mapping[str, Estimate]) -> list[Row]:
+    """Return the lines of the table of estimates: the known ones in their order, then the others."""
+    order = [k for k in ESTIMATES if k in estimates] + [k for k in estimates if k not in ESTIMATES]
+    return [estimate_row(key, estimates[key]) for key in order]
+
+
+def estimate_row(key: str, estimate: Estimate) -> Row:
+    """Return the line of one estimate."""
+    name, meaning = ESTIMATES.get(key, (key.replace("_", " ").capitalize(), ""))
+    narrow = estimate.this_image
+    own = ""
+    if narrow is not None and math.isfinite(narrow.low) and math.isfinite(narrow.high):
+        own = print_estimate(estimate.value, narrow.low, narrow.high, estimate.unit).interval
+    shares = [(c, 100 * estimate.contributions[c]) for c in (*CAUSES, *estimate.contributions)
+              if c in estimate.contributions and math.isfinite(estimate.contributions[c])]  # fmt: skip
+    note = estimate.note or estimate.method
+    printed = print_estimate(estimate.value, estimate.low, estimate.high, estimate.unit)
+    return Row(name, meaning, printed, own, list(dict(shares).items()), estimate.n, note)
+
+
+def table_head(table: pd.DataFrame, meanings: Mapping[str, str]) -> tuple[list[Head], list[list[str]]]:
+    """Return heads and the first rows of the table of objects as text: the columns that most people look for."""
+    units = table.attrs.get("units", {})
+    columns = [c for c in TABLE_COLUMNS if c in table]
+    if len(columns) < 4:
+        columns = [c for c in table.columns if c not in FLAGS][:12]
+    heads = [Head(HEADS.get(c, c.replace("_", " ")), pretty_unit(_shown_unit(units.get(c, ""))), meanings.get(c, ""))
+             for c in columns]  # fmt: skip
+    top = table.head(TABLE_ROWS)
+    cells = [[_cell(v) for v in row] for row in top[columns].itertuples(index=False)]
+    flags = [c for c in FLAGS if c in table]
+    if flags:
+        heads.append(Head("flags", "", "doubts about this object"))
+        for row, marks in zip(cells, top[flags].itertuples(index=False), strict=True):
+            row.append(", ".join(FLAGS[c] for c, mark in zip(flags, marks, strict=True) if mark))
+    return heads, cells
+
+
+def warnings_of(result: Result) -> list[str]:
+    """Return what a reader must know before the numbers: lines of the pipeline that begin with WARNING, and our own."""
+    loud = [note.partition("WARNING")[2].lstrip(": ") for note in notes_of(result) if note.startswith("WARNING")]
+    calibration, bar, table = result.image.calibration, result.annotations.scale_bar, result.table
+    if not calibration.known:
+        loud.append(
+            "No pixel size: every length on this page is in pixels. Give one with --pixel-size, for example "
+            "--pixel-size “0.52 nm”."
+        )
+    elif bar is not None and calibration.source in ("metadata", "user") and not any("scale bar" in n for n in loud):
+        difference = _disagreement(calibration.pixel_size, calibration.unit, bar)
+        if difference > 0.05:
+            loud.append(
+                f"The {calibration.source} pixel size ({pixel_words(calibration)}) and the scale bar "
+                f"({format_significant(bar.pixel_size, 4)} {bar.unit}) differ by {format_share(difference)}. "
+                "The former is used; check which one is right."
+            )
+    number = result.distributions.get("number")
+    n = number.n if number is not None else len(table)
+    if len(table) == 0:
+        loud.append("No objects were found. Look at the image below; another method or another polarity may find them.")
+    elif n == 0:
+        loud.append(f"Nothing could be counted: {_all(len(table))} the frame or could not be measured.")
+    elif n < FEW:
+        loud.append(
+            f"Only {plural(n, 'object')} counted: below {FEW}, intervals from resampling tend to be too narrow."
+        )
+    for flag, share, words in (
+        ("saturated", 0.1, "hold saturated pixels: grey values and edges there are cut off"),
+        ("few_pixels", 0.2, "consist of few pixels: their shapes and sizes are coarse"),
+        ("touches_edge", 0.4, "touch the frame and are not counted: a larger field of view would help"),
+    ):
+        marked = int(table[flag].sum()) if flag in table else 0
+        if len(table) and marked > share * len(table):
+            loud.append(f"{marked} of {plural(len(table), 'object')} {words}.")
+    return list(dict.fromkeys(loud))
+
+
+def notes_of(result: Result) -> list[str]:
+    """Return all notes of a result and its parts, each once."""
+    parts: Iterable[Sequence[str]] = (
+        result.notes,
+        result.image.notes,
+        result.annotations.notes,
+        result.segmentation.notes,
+        *(d.notes for d in result.distributions.values()),
+        result.radial.notes if result.radial is not None else (),
+    )
+    return list(dict.fromkeys(note for part in parts for note in part))
+
+
+def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what made the result as pairs of words, hashes whole."""
+    packages = ", ".join(f"{name} {version}" for name, version in provenance.get("packages", {}).items())
+    rows = [
+        ("Software", f"{provenance['software']} {provenance['version']}"),
+        ("Python", f"{provenance['python']} on {provenance['platform']}"),
+        ("Packages", packages),
+        ("Time", f"{provenance['time']} (took {format_significant(provenance['seconds'], 2)} s)"),
+        ("Seed", str(provenance["seed"])),
+        ("SHA-256 of the input", provenance.get("input_sha256", "")),
+        ("SHA-256 of the recipe", provenance.get("recipe_sha256", "")),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def row_estimate(row: Mapping[str, Any], key: str) -> Printed:
+    """Return an estimate of an image's summary as text."""
+    data = row.get(key) or {}
+    value, low, high = (math.nan if data.get(k) is None else float(data[k]) for k in ("value", "low", "high"))
+    return print_estimate(value, low, high, data.get("unit", ""))
+
+
+def _disagreement(pixel_size: float, unit: str, bar: Any) -> float:
+    from segmetry.units import convert
+
+    return abs(convert(bar.pixel_size, bar.unit, unit) / pixel_size - 1)
+
+
+def _all(n: int) -> str:
+    return "the only object touches" if n == 1 else f"all {n} objects touch"
+
+
+def _shown_unit(unit: str) -> str:
+    return "" if unit == "intensity" else unit
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else ""
+    if isinstance(value, int | np.integer):
+        return str(value)
+    if isinstance(value, float | np.floating):
+        return format_significant(float(value), 4) if np.isfinite(value) else NOTHING
+    return "" if value is None else str(value)

@@ -1,0 +1,253 @@
+"""The methods paragraph that a result earns, ready for a paper, with the references it leans on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
+from segmetry.types import Calibration, Estimate
+
+if TYPE_CHECKING:
+    from segmetry.gather import BatchResult
+    from segmetry.pipeline import Result
+
+
+class Reference(NamedTuple):
+    """A source that a methods paragraph cites."""
+
+    text: str
+    doi: str = ""
+
+
+REFERENCES = {
+    "otsu": Reference(
+        "N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man Cybern. 9 (1979) "
+        "62–66.",
+        "10.1109/TSMC.1979.4310076",
+    ),
+    "bradley": Reference(
+        "D. Bradley, G. Roth, Adaptive thresholding using the integral image, J. Graph. Tools 12 (2007) 13–21.",
+        "10.1080/2151237X.2007.10129236",
+    ),
+    "florin": Reference(
+        "A. Shahbazi et al., Flexible learning-free segmentation and reconstruction of neural volumes, Sci. Rep. 8 "
+        "(2018) 14247.",
+        "10.1038/s41598-018-32628-3",
+    ),
+    "groom": Reference(
+        "D. J. Groom, K. Yu, S. Rasouli, J. Polarinakis, A. C. Bovik, P. J. Ferreira, Automatic segmentation of "
+        "inorganic nanoparticles in BF TEM micrographs, Ultramicroscopy 194 (2018) 25–34."
+    ),
+    "miles": Reference(
+        "R. E. Miles, The sampling, by quadrats, of planar aggregates, J. Microsc. 113 (1978) 257–267.",
+        "10.1111/j.1365-2818.1978.tb00104.x",
+    ),
+    "iso13322": Reference("ISO 13322-1:2014, Particle size analysis: image analysis methods, part 1: static methods."),
+    "iso9276": Reference("ISO 9276-1:1998 and ISO 9276-2:2014, Representation of results of particle size analysis."),
+    "efron": Reference(
+        "B. Efron, Bootstrap methods: another look at the jackknife, Ann. Stat. 7 (1979) 1–26.",
+        "10.1214/aos/1176344552",
+    ),
+    "ripley": Reference(
+        "B. D. Ripley, The second-order analysis of stationary point processes, J. Appl. Probab. 13 (1976) 255–266.",
+        "10.2307/3212829",
+    ),
+}
+"""Every source that a paragraph can cite."""
+
+_METHOD_SOURCES = {
+    "otsu": "otsu",
+    "multi-otsu": "otsu",
+    "local": "bradley",
+    "hybrid": "groom",
+    "hybrid-literal": "groom",
+    "ndnt": "florin",
+}
+_METHOD_WORDS = {
+    "threshold": "at fixed grey levels (method “threshold”)",
+    "otsu": "at the grey level that Otsu’s criterion gives",
+    "multi-otsu": "at the grey levels that Otsu’s criterion for several classes gives",
+    "local": "by comparing each pixel with the mean of its surroundings (method “local”)",
+    "hybrid": "by a threshold on the local mean with the edge of each particle then set at half height between its own "
+    "grey level and that of its surroundings (method “hybrid”, in the spirit of",
+    "ndnt": "by comparing each voxel with the mean of a window round it (method “ndnt”)",
+}
+
+
+class Paragraph(NamedTuple):
+    """A methods paragraph: its text with numbered citations, and the references in their order."""
+
+    text: str
+    references: tuple[Reference, ...]
+
+
+class _Writer:
+    """Collects sentences, and numbers the sources in the order in which they are cited."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.cited: list[str] = []
+
+    def cite(self, *keys: str) -> str:
+        for key in keys:
+            if key not in self.cited:
+                self.cited.append(key)
+        return "[" + ", ".join(str(self.cited.index(k) + 1) for k in keys) + "]"
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence[0].upper() + sentence[1:])
+
+    def done(self) -> Paragraph:
+        return Paragraph(" ".join(self.sentences), tuple(REFERENCES[k] for k in self.cited))
+
+
+def methods_paragraph(result: Result) -> Paragraph:
+    """Return what was done to one image and what came out, in the past tense, from the result's own records."""
+    write = _Writer()
+    provenance = result.provenance
+    shape = " × ".join(str(n) for n in result.image.spatial_shape[::-1])
+    write.say(f"the image ({shape} px) was analysed with {provenance.software} {provenance.version}.")
+    write.say(_pixel_sentence(result.image.calibration, result.annotations.scale_bar))
+    _say_segmentation(write, result.segmentation.method, result.segmentation.info)
+    ignore = result.image.ignore
+    if ignore is not None and ignore.any():
+        write.say(f"burned-in text, scale bar and footer ({format_share(ignore.mean())} of the pixels) were left out.")
+    _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict())
+    if result.radial is not None and np.isfinite(np.asarray(result.radial.g, float)).any():
+        write.say(
+            f"the radial distribution function g(r) was estimated from {plural(result.radial.n, 'centre')} with exact "
+            f"correction for the rectangular frame {write.cite('ripley')}."
+        )
+    _say_recipe(write, provenance.as_dict())
+    return write.done()
+
+
+def batch_paragraph(batch: BatchResult) -> Paragraph:
+    """Return what was done to all images of a batch and what came out over all of them."""
+    write = _Writer()
+    provenance = batch.provenance
+    n = sum(row.get("n") or 0 for row in batch.rows)
+    failed = f"; {plural(len(batch.failures), 'more image')} could not be analysed" if batch.failures else ""
+    write.say(
+        f"{plural(len(batch.rows), 'image')} with {plural(n, 'object')} {'was' if len(batch.rows) == 1 else 'were'} "
+        f"analysed with {provenance.software} {provenance.version}{failed}."
+    )
+    write.say(_sources_sentence(batch.rows))
+    _say_segmentation(write, batch.recipe.as_dict().get("segment", {}), {})
+    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict())
+    _say_recipe(write, provenance.as_dict())
+    return write.done()
+
+
+def pixel_words(calibration: Calibration) -> str:
+    """Return a pixel size with its uncertainty, such as ``0.520 nm ± 0.4 %``."""
+    if not calibration.known:
+        return "unknown"
+    sizes = [format_significant(s, 4) for s in calibration.spacing]
+    text = sizes[0] if len(set(sizes)) == 1 else " × ".join(sizes)
+    uncertain = f" ± {format_share(calibration.rel_uncertainty)}" if calibration.rel_uncertainty else ""
+    return f"{text} {calibration.unit}{uncertain}"
+
+
+def _pixel_sentence(calibration: Calibration, bar: Any) -> str:
+    if not calibration.known:
+        return "no pixel size was known, so all lengths are in pixels."
+    sizes = pixel_words(calibration).partition(" ±")[0]
+    uncertain = (
+        f"relative standard uncertainty {format_share(calibration.rel_uncertainty)}"
+        if calibration.rel_uncertainty
+        else "no uncertainty known"
+    )
+    where = {
+        "metadata": "was taken from the metadata of the file",
+        "scale bar": "was read from the burned-in scale bar",
+        "user": "was given by the user",
+        "none": "is of unknown origin",
+    }[calibration.source]
+    detail = ""
+    if calibration.source == "scale bar" and bar is not None:
+        detail = f" of {bar.value:g} {bar.unit} ({bar.length_px:.1f} px)"
+    return f"the pixel size, {sizes} ({uncertain}), {where}{detail}."
+
+
+def _sources_sentence(rows: list[dict[str, Any]]) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        source = (row.get("pixel_size") or {}).get("source") or "none"
+        counts[source] = counts.get(source, 0) + 1
+    words = {
+        "metadata": "from the metadata of the file",
+        "scale bar": "from the burned-in scale bar",
+        "user": "from the user",
+        "none": "not known",
+    }
+    parts = [f"{words.get(s, s)} for {format_count(c)}" for s, c in sorted(counts.items(), key=lambda kv: -kv[1])]
+    return f"the pixel size was taken {', '.join(parts)} of the images." if parts else "no image gave a result."
+
+
+def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+    name = str(method.get("method", "unknown"))
+    how = _METHOD_WORDS.get(name, f"by the method “{name}”")
+    if name == "hybrid":
+        how += f" {write.cite('groom')})"
+    elif name in _METHOD_SOURCES:
+        how += f" {write.cite(_METHOD_SOURCES[name])}"
+    polarity = {"dark": "dark objects on a brighter ground", "bright": "bright objects on a darker ground"}
+    what = polarity.get(str(info.get("polarity", "")), "objects")
+    write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
+
+
+def _say_statistics(
+    write: _Writer, distributions: Mapping[str, Any], estimates: Mapping[str, Estimate], recipe: Mapping[str, Any]
+) -> None:
+    number = distributions.get("number")
+    if number is None or number.n == 0:
+        write.say("no object was left to count, so there are no statistics.")
+        return
+    settings = recipe.get("statistics") or {}
+    who = f"the {plural(number.n, 'object')}"
+    if settings.get("edge_correction", True):
+        if number.n_dropped:
+            were = "was" if number.n_dropped == 1 else "were"
+            who = f"{plural(number.n_dropped, 'object')} that touched the frame {were} left out; the other {who[4:]}"
+        write.say(
+            f"{who} entered with Miles–Lantuéjoul weights WH/((W − Fx)(H − Fy)), which make up for the smaller "
+            "chance of a large object to lie whole inside the frame (W × H: frame, Fx × Fy: the object’s box) "
+            f"{write.cite('miles', 'iso13322')}."
+        )
+    else:
+        write.say(
+            f"{who}, those that touch the frame among them, entered with equal weights: the frame’s bias against large "
+            "objects was not corrected."
+        )
+    shown = [(k, estimates[k]) for k in ("d10", "d50", "d90") if k in estimates and np.isfinite(estimates[k].value)]
+    if not shown:
+        return
+    d50 = estimates.get("d50", shown[0][1])
+    values = [f"{key.upper()} = {format_estimate(e.value, e.low, e.high, e.unit)}" for key, e in shown]
+    size = {"equivalent_diameter": "diameter of the circle of equal area"}.get(
+        number.measure, number.measure.replace("_", " ")
+    )
+    write.say(f"the number-weighted {size} had {_and(values)} {write.cite('iso9276')}.")
+    shares = [f"{cause} {format_share(s)}" for cause, s in d50.contributions.items() if np.isfinite(s) and s > 0.0005]
+    if np.isfinite(d50.low) and np.isfinite(d50.high):
+        write.say(
+            f"brackets hold {format_share(d50.level)} intervals for the population that the objects were drawn from, "
+            f"by resampling {write.cite('efron')} combined with the uncertainty of the pixel size."
+        )
+        if shares:
+            write.say(f"the variance behind the interval of D50 is due to {_and(shares)}.")
+
+
+def _say_recipe(write: _Writer, provenance: Mapping[str, Any]) -> None:
+    write.say(
+        f"the analysis can be repeated from its recipe (SHA-256 {provenance['recipe_sha256'][:12]}…, seed "
+        f"{provenance['seed']})."
+    )
+
+
+def _and(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,293 @@
+"""The page as a browser sees it: whole, offline, safe, and with the numbers of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segmetry.errors import OptionError, WriteError
+from segmetry.report import report, write_batch, write_result
+from segmetry.report.text import format_estimate
+from segmetry.types import Calibration, Image
+
+VOID = {"meta", "img", "input", "br", "hr", "link", "path", "use", "circle", "rect", "line", "polyline", "polygon"}
+EVIL = "<script>alert(1)</script> & \"quotes' $x$"
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, show and name; fails on tags that do not close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.images_without_words = 0
+        self.labels_for: list[str] = []
+        self.styles: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._note(tag, dict(attrs))
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self._note(tag, dict(attrs))
+
+    def _note(self, tag, attrs):
+        if attrs.get("id"):
+            self.ids.append(attrs["id"])
+        if tag == "a":
+            self.links.append(attrs.get("href", ""))
+        else:
+            self.loads += [
+                v for k, v in attrs.items() if k in ("src", "href", "xlink:href", "srcset", "data", "poster")
+            ]
+        if attrs.get("style"):
+            self.styles.append(attrs["style"])
+        if tag == "img" and "alt" not in attrs:
+            self.images_without_words += 1
+        if tag == "label":
+            self.labels_for.append(attrs["for"])
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("style",):
+            self.styles.append(data)
+        elif not (self.open and self.open[-1] == "script"):
+            self.words.append(data)
+
+
+def check(path: Path) -> Page:
+    """Return a page after the checks that hold for every page."""
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert all(load.startswith(("data:image/", "#")) for load in page.loads), page.loads
+    assert not [s for s in page.styles if "@import" in s or re.search(r"url\(\s*['\"]?(?!#)", s)]
+    assert all(link.startswith(("#", "https://doi.org/")) or "//" not in link for link in page.links)
+    assert len(page.ids) == len(set(page.ids))
+    anchors = [link[1:] for link in page.links if link.startswith("#")]
+    assert set(anchors) <= set(page.ids)
+    assert set(page.labels_for) <= set(page.ids)
+    assert {load[1:] for load in page.loads if load.startswith("#")} <= set(page.ids)
+    assert page.images_without_words == 0
+    assert page.tags.count("h1") == 1
+    assert "nan" not in page.text.lower().split()
+    assert len(text) < 3_000_000
+    return page
+
+
+def test_page_of_one_image_holds_its_numbers(make_result, tmp_path):
+    result = make_result(40)
+    page = check(report(result, tmp_path / "page.html"))
+    for key in ("d10", "d50", "d90", "aspect_ratio"):
+        e = result.estimates[key]
+        value, _, rest = format_estimate(e.value, e.low, e.high, e.unit).partition(" ")
+        assert value in page.text
+        assert rest[rest.index("[") :] in page.text
+    number = result.distributions["number"]
+    assert f"{number.n} objects counted" in page.text
+    assert "0.5200 nm ± 0.40 %" in page.text
+    assert "Scale bar read as 50 nm = 96.2 px" in page.text
+    assert "method: otsu" in page.text
+    assert "ab" * 32 in page.text
+    assert "cd" * 32 in page.text
+    assert "numpy 2.4.6" in page.text
+    assert page.tags.count("path") > len(result.table)
+
+
+def test_result_leaves_its_files(make_result, tmp_path):
+    files = write_result(make_result(40), tmp_path / "new" / "folder")
+    names = {f.relative_to(tmp_path / "new" / "folder").as_posix() for f in files}
+    assert {"overlay.png", "report.html", "figures/size-distribution.svg", "figures/radial-distribution.svg"} <= names
+    assert sorted(p for p in (tmp_path / "new" / "folder").rglob("*") if p.is_file()) == sorted(files)
+    for file in files:
+        if file.suffix == ".svg":
+            ElementTree.fromstring(file.read_bytes())
+    check(tmp_path / "new" / "folder" / "report.html")
+
+
+def test_same_result_gives_the_same_bytes(make_result, tmp_path):
+    for folder in ("a", "b"):
+        write_result(make_result(25), tmp_path / folder)
+    for first in sorted(p for p in (tmp_path / "a").rglob("*") if p.is_file()):
+        assert first.read_bytes() == (tmp_path / "b" / first.relative_to(tmp_path / "a")).read_bytes(), first.name
+
+
+def test_text_from_files_cannot_become_markup(make_result, make_batch, tmp_path):
+    result = make_result(12, name=EVIL, notes=(EVIL, f"WARNING: {EVIL}"))
+    calibration = dataclasses.replace(result.image.calibration, detail=EVIL)
+    result = dataclasses.replace(result, image=result.image.replace(calibration=calibration))
+    result.table.attrs["units"]["equivalent_diameter"] = EVIL
+    result.table["shape"] = EVIL
+    page = check(report(result, tmp_path / "one.html"))
+    assert page.tags.count("script") == 1
+    assert page.text.count("<script>alert(1)</script>") >= 5
+    batch = make_batch([result], folders=["folder/<b>"], failures=[{"path": EVIL, "error": EVIL}])
+    page = check(report(batch, tmp_path / "all.html"))
+    assert page.tags.count("script") == 1
+    assert page.text.count("<script>alert(1)</script>") >= 3
+
+
+def test_no_particles(make_result, tmp_path):
+    result = make_result(0, calibrated=False)
+    page = check(report(result, tmp_path / "page.html"))
+    assert "Nothing counted" in page.text
+    assert "No objects were found." in page.text
+    assert "No pixel size" in page.text
+    assert {f.name for f in write_result(result, tmp_path / "out")} == {"overlay.png", "report.html"}
+
+
+def test_one_particle(make_result, tmp_path):
+    labels = np.zeros((60, 80), np.int32)
+    labels[20:40, 30:50] = 1
+    page = check(report(make_result(labels=labels, bar=False), tmp_path / "page.html"))
+    assert "1 object counted" in page.text
+    assert "Only 1 object counted" in page.text
+    assert "No scale bar was read." in page.text
+
+
+def test_uncalibrated_says_so_and_stays_in_pixels(make_result, tmp_path):
+    page = check(report(make_result(40, calibrated=False), tmp_path / "page.html"))
+    assert "every length on this page is in pixels" in page.text
+    assert " nm" not in page.text.replace("0.52 nm", "")
+
+
+def test_warnings_come_first_and_only_where_due(make_result, tmp_path):
+    quiet = check(report(make_result(40), tmp_path / "a.html"))
+    assert "section" in quiet.tags
+    assert "Only " not in quiet.text
+    loud = check(
+        report(make_result(40, notes=("WARNING: the bar and the metadata differ by 12 %.",)), tmp_path / "b.html")
+    )
+    assert loud.text.index("differ by 12 %") < loud.text.index("Outlines and numbers")
+    assert loud.text.count("differ by 12 %") == 1
+    assert "WARNING" not in loud.text
+
+
+def test_metadata_and_bar_that_disagree_are_said(make_result, tmp_path):
+    result = make_result(40)  # the bar says 0.520 nm
+    for size, loud in ((0.60, True), (0.54, False), (6e-4, True)):
+        unit = "µm" if size < 0.01 else "nm"
+        calibration = Calibration((size, size), unit, 0.0, "metadata", "XResolution")
+        changed = dataclasses.replace(result, image=result.image.replace(calibration=calibration))
+        text = check(report(changed, tmp_path / "page.html")).text
+        assert ("differ by 13 %" in text) == loud
+
+
+def test_saturated_particles_are_said(make_result, tmp_path):
+    result = make_result(40)
+    result.table["saturated"] = np.arange(len(result.table)) < 10
+    page = check(report(result, tmp_path / "page.html"))
+    assert f"10 of {len(result.table)} objects hold saturated pixels" in page.text
+
+
+def test_a_hundred_thousand_particles_make_a_light_page(make_result, tmp_path):
+    result = make_result(40)
+    table = pd.concat([result.table] * 2500, ignore_index=True)
+    table["label"] = np.arange(1, len(table) + 1)
+    table.attrs = result.table.attrs
+    page = check(report(dataclasses.replace(result, table=table), tmp_path / "page.html"))
+    assert page.tags.count("tr") < 100
+    assert f"The first 20 of {len(table)} objects" in page.text
+    assert (tmp_path / "page.html").stat().st_size < 1_500_000
+
+
+def test_volume_shows_the_plane_that_objects_fill_most(make_result, tmp_path):
+    flat = make_result(20)
+    labels = np.zeros((5, *flat.segmentation.labels.shape), np.int32)
+    labels[3] = flat.segmentation.labels
+    pixels = np.zeros(labels.shape, np.uint8)
+    pixels[3] = flat.image.pixels
+    image = Image(pixels, "ZYX", Calibration((0.5, 0.5, 0.5), "nm", 0.0, "user"), "volume")
+    volume = dataclasses.replace(
+        flat,
+        image=image,
+        segmentation=dataclasses.replace(flat.segmentation, labels=labels),
+        annotations=dataclasses.replace(flat.annotations, scale_bar=None),
+        radial=None,
+    )
+    page = check(report(volume, tmp_path / "page.html"))
+    assert "plane 4 of 5" in page.text
+
+
+def test_page_over_a_batch(make_result, make_batch, tmp_path):
+    results = [make_result(n, name=f"image {n}") for n in (5, 20, 40)]
+    results.append(make_result(0, calibrated=False, name="blank"))
+    batch = make_batch(results, folders=["a", "b c", "d#1", "e"])
+    for result, folder in zip(results, ("a", "b c", "d#1", "e"), strict=True):
+        write_result(result, tmp_path / folder)
+    files = write_batch(batch, tmp_path)
+    assert {f.relative_to(tmp_path).as_posix() for f in files} == {
+        "report.html", "figures/size-distribution.svg", "figures/d50-per-image.svg",
+    }  # fmt: skip
+    page = check(tmp_path / "report.html")
+    assert [link for link in page.links if link.endswith("report.html")] == [
+        "a/report.html", "b%20c/report.html", "d%231/report.html", "e/report.html",
+    ]  # fmt: skip
+    assert page.tags.count("img") == 4
+    assert "bad.tif: the file is empty." in page.text
+    assert "not calibrated" in page.text
+    assert "4 images" in page.text
+    assert "1 image failed" in page.text
+    e = results[2].estimates["d50"]
+    assert format_estimate(e.value, e.low, e.high).partition(" ")[0] in page.text
+
+
+def test_batch_without_any_result(make_result, make_batch, tmp_path):
+    batch = dataclasses.replace(make_batch([make_result(5)]), rows=[], distributions={}, estimates={})
+    page = check(report(batch, tmp_path / "all.html"))
+    assert "bad.tif" in page.text
+
+
+@pytest.mark.slow
+def test_thousand_images_make_a_page_that_opens(make_result, make_batch, tmp_path):
+    one = make_result(20)
+    write_result(one, tmp_path / "gold")
+    batch = make_batch([one])
+    page = check(report(dataclasses.replace(batch, rows=batch.rows * 1000), tmp_path / "all.html"))
+    assert page.tags.count("img") == 400
+    assert "first 400 images" in page.text
+
+
+def test_path_may_be_a_folder(make_result, tmp_path):
+    assert report(make_result(3), tmp_path / "folder") == tmp_path / "folder" / "report.html"
+    assert report(make_result(3), str(tmp_path / "x" / "Page.HTML")) == tmp_path / "x" / "Page.HTML"
+
+
+@pytest.mark.parametrize("wrong", [[], 7, "result", [1, 2], None])
+def test_what_is_no_result_is_refused(wrong, tmp_path):
+    with pytest.raises(OptionError, match="report: give a result"):
+        report(wrong, tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_place_that_cannot_be_written_is_one_line(make_result, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WriteError) as error:
+        report(make_result(3), tmp_path / "file" / "report.html")
+    assert "\n" not in str(error.value)
+    with pytest.raises(WriteError):
+        write_result(make_result(3), tmp_path / "file" / "folder")
