@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from segmetry.errors import OptionError, unknown_name
-from segmetry.units import METRES, best_unit
+from segmetry.units import METRES, best_unit, convert
 
 BARS: dict[str, str] = {
     "none": "no scale bar",
@@ -179,11 +179,12 @@ def nice_bar(width_px: int, pixel_size: float, unit: str, *, share: float = 0.22
     (50.0, 'nm')
     """
     metres = width_px * pixel_size * METRES[unit] * share
-    to = best_unit(metres)
-    length = metres / METRES[to]
+    unit_of_length = best_unit(metres)
+    length = metres / METRES[unit_of_length]
     power = 10.0 ** math.floor(math.log10(length))
     value = min((1.0, 2.0, 5.0, 10.0), key=lambda f: abs(math.log(f * power / length))) * power
-    return float(f"{value:g}"), to
+    to = best_unit(value * METRES[unit_of_length])
+    return float(f"{convert(value, unit_of_length, to):g}"), to
 
 
 def bar_text(value: float, unit: str, *, space: bool = True) -> str:

@@ -259,39 +259,64 @@ def place(
     reach = np.array([g.reach for g in groups])
     low, high = region(frame, 0.0 if inside else margin)
     span, centres = high - low, np.full((len(groups), 2), np.nan)
-    placed = np.zeros((len(groups), 2))
-    placed_reach = np.zeros(len(groups))
-    # Largest first: a late large one would find no place.
-    order = np.argsort(-reach, kind="stable")
+    if inside and len(groups) and (span < 2 * reach.max()).any():
+        raise OptionError(
+            f"a group of {2 * reach.max():.0f} px does not fit into the frame {frame}; "
+            "use edges='cut' or smaller particles."
+        )
     wrap = None if inside else span
-    for count, i in enumerate(order):
+    cells = _Cells(span, 2 * float(reach.max(initial=1.0)) + gap)
+    # Largest first: a late large one would find no place.
+    for count, i in enumerate(np.argsort(-reach, kind="stable")):
         room = reach[i] if inside else 0.0
-        if inside and (span < 2 * room).any():
-            raise OptionError(
-                f"a group of {2 * room:.0f} px does not fit into the frame {frame}; "
-                "use edges='cut' or smaller particles."
-            )
         for _ in range(_TRIES):
-            point = low + room + rng.uniform(size=2) * (span - 2 * room)
-            if not apart:
-                break
-            delta = np.abs(placed[:count] - point)
-            if not inside:
-                delta = np.minimum(delta, span - delta)
-            near = np.flatnonzero((delta**2).sum(axis=1) < (placed_reach[:count] + reach[i] + gap) ** 2)
-            if not any(_collides(groups[i], groups[order[k]], placed[k] - point, wrap, gap) for k in near):
+            point = room + rng.uniform(size=2) * (span - 2 * room)
+            if not apart or not any(
+                _collides(groups[i], groups[k], centres[k] - point, wrap, gap) for k in cells.near(point)
+            ):
                 break
         else:
             raise OptionError(
                 f"only {count} of {len(groups)} groups fit with a gap of {gap:g} px; "
                 "lower n, coverage or min_gap_px, or use arrangement='random'."
             )
-        placed[count], placed_reach[count], centres[i] = point, reach[i], point
-    return centres
+        centres[i] = point
+        cells.add(point, int(i))
+    return centres + low
+
+
+class _Cells:
+    """Squares of a grid, so that a group is compared with those near it only; the grid closes on itself."""
+
+    def __init__(self, span: np.ndarray, least: float) -> None:
+        self.n = np.maximum((span // least).astype(int), 1).tolist()
+        self.size = (span / self.n).tolist()
+        self.held: dict[tuple[int, int], list[int]] = {}
+
+    def _cell(self, point: np.ndarray) -> tuple[int, int]:
+        r, c = (min(int(p // s), n - 1) for p, s, n in zip(point.tolist(), self.size, self.n))
+        return r, c
+
+    def add(self, point: np.ndarray, index: int) -> None:
+        """Put a group into the square of its middle."""
+        self.held.setdefault(self._cell(point), []).append(index)
+
+    def near(self, point: np.ndarray) -> list[int]:
+        """Return the groups in the square of a point and in the eight around it."""
+        r, c = self._cell(point)
+        squares = {((r + i) % self.n[0], (c + j) % self.n[1]) for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        return [k for square in sorted(squares) for k in self.held.get(square, ())]
 
 
 def _collides(a: Group, b: Group, shift: np.ndarray, wrap: np.ndarray | None, gap: float) -> bool:
     """Return whether a disk of `b`, moved by `shift`, comes nearer than `gap` to a disk of `a`."""
+    dr, dc = abs(float(shift[0])), abs(float(shift[1]))
+    if wrap is not None:
+        dr, dc = min(dr, wrap[0] - dr), min(dc, wrap[1] - dc)
+    if dr * dr + dc * dc >= (a.reach + b.reach + gap) ** 2:
+        return False
+    if len(a.radii) == len(b.radii) == 1:
+        return True
     delta = np.abs(b.disks[None, :, :] + shift - a.disks[:, None, :])
     if wrap is not None:
         delta = np.minimum(delta, np.abs(wrap - delta))

@@ -24,8 +24,8 @@ SUPPORTS: dict[str, str] = {
     "flat": "nothing to see",
     "carbon": "grain of an amorphous film: band-limited noise of the film's thickness",
     "wedge": "film that grows thicker across the frame",
-    "holey": "film with round holes",
-    "grid": "carbon film and the bar of a grid at one edge",
+    "holey": "film with round holes; what would lie in a hole has fallen through",
+    "grid": "carbon film and the bar of a grid at one edge, which hides what lies behind it",
     "wrinkled": "film with folds: thin darker lines",
 }
 """Every support and its meaning."""
@@ -215,15 +215,17 @@ def charging(signal: np.ndarray, strength: float, rng: np.random.Generator) -> n
     """Return the signal with horizontal streaks: lines that jump, and tails behind bright things along the scan."""
     if strength == 0:
         return signal
-    from scipy.signal import lfilter
-
     rows = (int(signal.shape[0]),)
     contrast = np.float32(np.std(signal) + 1e-6)
     jump = strength * rng.standard_normal(rows) * (rng.uniform(size=rows) < 0.06)
     jump = (jump + 0.15 * strength * rng.standard_normal(rows)).astype(np.float32)
     excess = np.maximum(signal - np.median(signal), 0)
-    decay = 1 - 1 / (0.06 * signal.shape[1])
-    tail = lfilter([1 - decay], [1, -decay], excess, axis=1).astype(np.float32)
+    # A running exponential mean along the scan; scipy.signal has it, but takes seconds to import.
+    decay = np.float32(1 - 1 / max(0.06 * signal.shape[1], 1.0))
+    tail, running = np.empty_like(signal), np.zeros(rows, np.float32)
+    for c in range(signal.shape[1]):
+        running = decay * running + (1 - decay) * excess[:, c]
+        tail[:, c] = running
     return np.maximum(signal + jump[:, None] * contrast - np.float32(1.2 * strength) * tail, 0)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import OptionError
-from segmetry.synth.annotate import PLACES
+from segmetry.synth.annotate import PLACES, nice_bar
 from segmetry.synth.scene import ParticleScene, Scene, simulate
+from segmetry.units import convert
 
 _KINDS = {"bf-tem": 0.4, "haadf-stem": 0.2, "laadf-stem": 0.1, "sem": 0.3}
 _ARRANGEMENTS = {
@@ -115,6 +116,10 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
     if rng.uniform() < (0.3 if is_sem else 0.03):
         options["streaks"] = _short(rng.uniform(0.05, 0.5))
     options.update(_annotations(rng, is_sem, calibrated=options["calibrated"]))
+    if options.pop("bar_micro", False):  # 0.5 µm is as common as 500 nm
+        value, unit = nice_bar(cols, options["pixel_size"], "nm", share=_short(rng.uniform(0.15, 0.3)))
+        micro = convert(value, unit, "µm")
+        options["bar_value"] = f"{micro:g} µm" if micro >= 0.1 else f"{value:g} {unit}"
     return ParticleScene.from_dict(options)
 
 
@@ -126,6 +131,7 @@ def _annotations(rng: np.random.Generator, is_sem: bool, *, calibrated: bool) ->
         options["font"] = "sans" if options["font"] == "hershey" else options["font"]
     elif not calibrated or rng.uniform() < 0.4:
         options["bar"] = str(rng.choice(["line", "line-below", "ticks", "box"]))
+        options["bar_micro"] = bool(rng.uniform() < 0.25)
         options["bar_place"] = PLACES[int(rng.choice(4, p=[0.55, 0.3, 0.08, 0.07]))]
         options["bar_thickness_px"] = _short(_log_uniform(rng, 2, 10))
         options["text_px"] = _short(rng.uniform(10, 24))

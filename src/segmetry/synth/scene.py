@@ -54,6 +54,7 @@ class ParticleScene:
         One of `SHAPES`, or weights: ``{"sphere": 3, "rod": 1}``.
     n : float, optional
         Expected number of particles whose centre lies in the frame (exact with ``edges="inside"``); 40 unless told.
+        Holes and grid bars of the support take theirs away.
     coverage : float, optional
         Instead of `n`: expected share of the frame that the outlines cover, overlaps counted twice.
     median_diameter, gsd : float
@@ -640,8 +641,8 @@ def _draw(
     for i in np.argsort(tops, kind="stable"):
         p, centre = particles[i], centres[i]
         at = np.clip(np.rint(centre).astype(int), 0, np.array(frame) - 1)
-        if support.bar is not None and support.bar[at[0], at[1]] > 0.5:
-            continue  # behind the bar of the grid
+        if support.film[at[0], at[1]] < 0.02 or (support.bar is not None and support.bar[at[0], at[1]] > 0.5):
+            continue  # fallen through a hole, or behind the bar of the grid
         core = None
         if SHAPES[p.shape].has_core:
             core = (o.core_ratio, 0.0 if p.shape == "hollow" else o.core_contrast)

@@ -10,6 +10,7 @@ import cmath
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import cv2
@@ -65,21 +66,23 @@ class Ellipsoid:
     axes: tuple[float, float, float]
     turn: np.ndarray
 
+    # Cached, since all balls of a scene share one body.
+    @cached_property
     def _form(self) -> tuple[np.ndarray, np.ndarray, float]:
         form = self.turn @ np.diag([1 / a**2 for a in self.axes]) @ self.turn.T
         return form[:2, :2], form[:2, 2], float(form[2, 2])
 
-    @property
+    @cached_property
     def _shadow(self) -> np.ndarray:
-        plane, cross, w = self._form()
+        plane, cross, w = self._form
         return plane - np.outer(cross, cross) / w
 
-    @property
+    @cached_property
     def area(self) -> float:
         """Area of the projected outline, exact."""
         return math.pi / math.sqrt(np.linalg.det(self._shadow))
 
-    @property
+    @cached_property
     def outline(self) -> np.ndarray:
         """(K, 2) corners (row, col) of the projected outline."""
         values, vectors = np.linalg.eigh(self._shadow)
@@ -93,7 +96,7 @@ class Ellipsoid:
 
     def surfaces(self, row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return z of the lower and the upper surface over points; equal (0) outside the outline."""
-        _, cross, w = self._form()
+        _, cross, w = self._form
         f = np.float32
         s = self._shadow
         rest = f(1) - (f(s[0, 0]) * row**2 + f(2 * s[0, 1]) * row * col + f(s[1, 1]) * col**2)
