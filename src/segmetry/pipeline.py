@@ -19,7 +19,6 @@ import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
 from segmetry.measure import distribution, measure, radial_distribution, summarise
-from segmetry.measure.regions import frame_of
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
 from segmetry.types import Estimate, Image, Segmentation
@@ -154,7 +153,7 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     distributions = {
         w: distribution(table, weighting=w, **common) for w in (WEIGHTINGS if flat else ("number", "volume"))
     }
-    frame = frame_of(image.ignore, segmentation.labels.shape)
+    frame = image.frame
     frame_shape = tuple(stop - start for start, stop in frame)
     radial = None
     if flat:

@@ -97,6 +97,29 @@ class Source:
     page: int = 0
 
 
+Frame = tuple[tuple[int, int], ...]
+"""First index, and one after the last, along each axis."""
+
+
+def frame_of(ignore: np.ndarray | None, shape: tuple[int, ...]) -> Frame:
+    """Return the box that holds all pixels that are not ignored: the image without its footer.
+
+    Examples
+    --------
+    >>> footer = np.zeros((10, 8), bool)
+    >>> footer[7:] = True
+    >>> frame_of(footer, (10, 8))
+    ((0, 7), (0, 8))
+    """
+    if ignore is None or not ignore.any() or ignore.all():
+        return tuple((0, n) for n in shape)
+    box = []
+    for axis in range(ignore.ndim):
+        seen = np.flatnonzero(~ignore.all(axis=tuple(a for a in range(ignore.ndim) if a != axis)))
+        box.append((int(seen[0]), int(seen[-1]) + 1))
+    return tuple(box)
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """Pixels with meaning.
@@ -163,6 +186,11 @@ class Image:
     def spatial_shape(self) -> tuple[int, ...]:
         """Number of pixels along each spatial axis."""
         return tuple(n for n, a in zip(self.pixels.shape, self.axes, strict=True) if a in SPATIAL_AXES)
+
+    @property
+    def frame(self) -> Frame:
+        """Box of the pixels that are specimen, see `frame_of`."""
+        return frame_of(self.ignore, self.spatial_shape)
 
     def replace(self, **changes: Any) -> Image:
         """Return a copy with some fields changed."""
