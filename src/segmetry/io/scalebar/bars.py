@@ -150,6 +150,10 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
     strong = rows >= (peak + base) / 2
     k = a + int(np.argmax(rows[a:b]))
     first = last = k
+    on = np.flatnonzero(strong[a:b]) + a
+    hollow = len(on) < on[-1] - on[0] + 1 and rows[on[0] : on[-1] + 1].min() > base + 0.1 * (peak - base) - 40
+    if hollow:  # an outlined box: its upper and lower line are one bar
+        first, last = int(on[0]), int(on[-1])
     while first > 0 and strong[first - 1]:
         first -= 1
     while last + 1 < len(rows) and strong[last + 1]:
@@ -160,7 +164,9 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
     thick = bottom - top
     core = slice(top + thick // 4, bottom - thick // 4) if thick >= 4 else slice(top, bottom)
     band = sign * image[core].astype(np.float32)
-    profile = band.max(axis=0) if thick <= 3 else band.mean(axis=0)
+    if hollow:
+        band = sign * image[top:bottom].astype(np.float32)
+    profile = band.max(axis=0) if thick <= 3 or hollow else band.mean(axis=0)
     level = float(np.median(profile[inner]))
     contrast = level - base
 
@@ -173,10 +179,11 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
             i = start
             while 0 <= i + step < width and profile[i + step] >= half:
                 i += step
-            outside = profile[max(0, i - 9) : max(0, i - 2)] if step < 0 else profile[i + 3 : i + 10]
+            outside = profile[max(0, i - 9) : max(0, i - 2)][::-1] if step < 0 else profile[i + 3 : i + 10]
             if outside.size == 0:
                 break
-            background = float(np.median(outside))
+            # The label may begin a few pixels beyond: what lies between counts then.
+            background = float(min(np.median(outside[:3]), np.median(outside)))
             if level - background < 0.3 * contrast:
                 break
         if not 0 <= i + step < width:
@@ -205,21 +212,25 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
     q = (profile[a + 1 : b - 1] - level) / contrast
     uniform = float(np.mean(np.abs(q) < 0.25)) if q.size else 0.0
     ripple = float(np.std(q)) if q.size else 1.0
-    over = sign * image[max(0, top - 3) : max(0, top - 2) or 1, a:b].max(axis=0)
-    under = sign * image[min(height - 1, bottom + 2), a:b]
-    free_over = float(np.mean(over < level - 0.4 * contrast)) if top >= 3 else 1.0
-    free_under = float(np.mean(under < level - 0.4 * contrast)) if bottom + 2 < height else 1.0
+    free = [1.0]
+    for near, far in ((top - 2, top - 3), (bottom + 1, bottom + 2)):
+        if 0 <= near < height:
+            row = sign * image[near, a:b].astype(np.float32)
+            if 0 <= far < height:
+                row = np.minimum(row, sign * image[far, a:b])
+            free.append(float(np.mean(row < level - 0.4 * contrast)))
     clipped = clip0 or clip1
     square = 1.0
-    if thick >= 4:
-        square = min(_upright(band, x0, -1, level, contrast), _upright(band, x1, +1, level, contrast))
+    if thick >= 4 and not hollow:
+        whole = sign * image[top + 1 : bottom - 1].astype(np.float32)
+        square = min(_upright(whole, x0, -1, level, contrast), _upright(whole, x1, +1, level, contrast))
     weakest = 1.0 if clipped else min(c0, c1) / contrast
     blur = max(blur0, blur1)
     factors = (
         _ramp(contrast, 12, 45),
         _ramp(uniform, 0.8, 0.97),
         _ramp(0.35 - ripple, 0.0, 0.2),
-        _ramp(min(free_over, free_under), 0.5, 0.85),
+        _ramp(min(free), 0.5, 0.85),
         _ramp(weakest, 0.25, 0.5),
         _ramp(10 - blur, 2.0, 5.0),
         square,
@@ -240,10 +251,11 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
 def _upright(band: np.ndarray, edge: float, step: int, level: float, contrast: float) -> float:
     """Return how much an end of a thick bar is a straight upright edge: 1 for a drawn box, 0 for a particle's round."""
     width = band.shape[1]
-    window = np.arange(round(edge) - 6, round(edge) + 7)
-    window = window[(window >= 0) & (window < width)]
-    inside = (band[:, window] >= level - 0.5 * contrast).sum(axis=1)
-    return _ramp(4.0 - float(np.percentile(inside, 90) - np.percentile(inside, 10)), 0.5, 2.5)
+    inner = int(np.clip(round(edge - 7 * step), 0, width - 1))
+    outer = int(np.clip(round(edge + 7 * step), 0, width - 1))
+    columns = np.arange(inner, outer + step, step)
+    on = np.logical_and.accumulate(band[:, columns] >= level - 0.5 * contrast, axis=1).sum(axis=1)
+    return _ramp(4.5 - float(np.percentile(on, 90) - np.percentile(on, 10)), 0.0, 2.0)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

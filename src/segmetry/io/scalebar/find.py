@@ -18,6 +18,9 @@ from segmetry.io.scalebar.records import Annotations, ScaleBar, Text
 MIN_CONFIDENCE = 0.5
 """A scale bar below this confidence is not reported."""
 
+MIN_SCORE = 0.45
+"""Below this fit a bar does not count as a label's."""
+
 MAX_LINES = 40
 
 
@@ -53,20 +56,20 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
     read = read_texts(image, _all_lines(image, threads=threads), threads=threads)
     named = named_lengths(image, read, threads=threads)
     proposals = propose_bars(image)
-    cores = [line.core for line, _ in read]
+    cores = _letters(read)
     matches = [m for n in named if (m := match_label(image, n, proposals, cores)) is not None]
     lonely: list[Bar] = []
-    if not any(m.score >= 0.4 for m in matches):
+    if not any(m.score >= MIN_SCORE for m in matches):
         lonely = _lonely_bars(image, proposals, cores)
         for bar in lonely[:3]:
             more = _read_around(image, bar, threads=threads)
             read = read + more
             for n in named_lengths(image, more, threads=threads):
-                match = match_label(image, n, proposals, [line.core for line, _ in read])
+                match = match_label(image, n, proposals, _letters(read))
                 if match is not None:
                     matches.append(match)
                     named.append(n)
-            if any(m.score >= 0.4 for m in matches):
+            if any(m.score >= MIN_SCORE for m in matches):
                 break
     bar, used, note = _decide(matches, named)
     texts = [t for t in confident_texts(read) if looks_drawn(image, t)]
@@ -76,7 +79,7 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
             core = match.named.core
             texts.append(Text(match.named.text, core.grow(core.height // 3, core.height // 4, image.shape), match.named.confidence))
     footer = find_footer(image, [t.box for t in texts])
-    drawn = [m.bar for m in matches if m.score >= 0.4] + [b for b in lonely if _surely_drawn(b, image.shape)]
+    drawn = [m.bar for m in matches if m.score >= MIN_SCORE] + [b for b in lonely if _surely_drawn(b, image.shape)]
     mask = build_mask(image, texts, drawn, footer)
     return Annotations(bar, mask, tuple(texts), (note,) if note else ())
 
@@ -111,6 +114,13 @@ def _all_lines(image: np.ndarray, *, threads: int) -> list[Line]:
                 lines.append(moved)
     lines.sort(key=lambda line: -line.score)
     return lines[:MAX_LINES]
+
+
+def _letters(read: Sequence[tuple[Line, Reading]]) -> list[Box]:
+    """Return the places of text of two characters and more. A bar is itself read as "-", "1" or "H"."""
+    return [
+        line.core for line, r in read if r.confidence >= 0.8 and sum(c.isalnum() for c in r.text) >= 2
+    ]
 
 
 def _shift(box: Box, dx: int, dy: int) -> Box:
@@ -174,7 +184,7 @@ def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Lin
 
 def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar | None, Match | None, str]:
     """Return the scale bar, its match, and the note that says why there is none."""
-    good = [m for m in matches if m.score >= 0.4]
+    good = [m for m in matches if m.score >= MIN_SCORE]
     if not good:
         if not named:
             return None, None, "no scale bar: no text names a length."

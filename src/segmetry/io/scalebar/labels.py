@@ -72,7 +72,7 @@ def _nearly(text: str) -> bool:
 def _crops(image: np.ndarray, box: Box, core: Box) -> list[Box]:
     shape = (image.shape[0], image.shape[1])
     middle = Box(*(round((a + b) / 2) for a, b in zip(box, core)))
-    return [middle, core.grow(max(1, core.height // 8), max(1, core.height // 10), shape)]
+    return [middle, core.grow(max(1, core.height // 4), max(1, core.height // 10), shape)]
 
 
 def _vote(image: np.ndarray, line: Line, first: Reading, *, threads: int, extra: Sequence[Reading] = ()) -> Named | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from segmetry.io.scalebar.bars import Bar, measure_bars
@@ -45,21 +46,42 @@ def match_label(
         for box, bright in proposals
         if box.y1 > core.y0 - reach and box.y0 < core.y1 + reach and box.x1 > core.x0 - 4 * h and box.x0 < core.x1 + 4 * h
     ]
-    bars = _drop_backgrounds(_drop_frames(measure_bars(image, near), core))
-    bars += _joined(bars, core)
+    ink, paper = _ink(image, core)
+    bars = [
+        b
+        for b in _drop_fainter_twins(_drop_frames(measure_bars(image, near), core))
+        if not (b.clipped and b.length > 0.95 * image.shape[1])
+    ]
+    joined, parts = _joined(bars, core)
+    bars = joined + [_completed(image, b, core) for b in bars if id(b) not in parts]
     shape = (image.shape[0], image.shape[1])
     strip = Box(0, core.y0, shape[1], core.y1).grow(0, round(2.2 * h), shape)
-    scored = [(s, b) for b in bars if (s := _fit(b, core, h)) > 0.15 and not _in_text(b, texts, core)]
-    for row in find_ticks(image, strip):
+    scored = [
+        (s, b)
+        for b in bars
+        if not _in_text(b, texts, core) and (s := _fit(b, core, h) * _same_ink(image, b, core, ink, paper)) > 0.15
+    ]
+    for row in find_ticks(image, strip) if max((s for s, _ in scored), default=0.0) < 0.8 else ():
         if row.x0 - 2 * h <= (core.x0 + core.x1) / 2 <= row.x1 + 3 * h:
             scored.append((row.quality, row))
     if not scored:
         return None
     scored.sort(key=lambda item: -item[0])
     best_score, best = scored[0]
+    for score, bar in scored[1:]:
+        if score > 0.5 * best_score and bar.length > 1.5 * best.length and _part_of(best, bar):
+            best_score, best = score, bar
+            break
     doubt = ""
     rival = next(
-        ((s, b) for s, b in scored[1:] if abs(b.length - best.length) > 0.03 * best.length + 2 and s > 0.75 * best_score), None
+        (
+            (s, b)
+            for s, b in scored
+            if abs(b.length - best.length) > 0.03 * best.length + 2
+            and s > 0.75 * best_score
+            and not _part_of(b, best)
+        ),
+        None,
     )
     if rival is not None:
         doubt = f"two bars fit it, {best.length:.0f} and {rival[1].length:.0f} px long"
@@ -75,26 +97,69 @@ def _fit(bar: Bar, core: Box, h: int) -> float:
     middle = (core.x0 + core.x1) / 2
     if bar.style == "interrupted":
         return bar.quality
+    # Strokes, serifs and noise are short; a bar is seldom shorter than its letters are tall.
+    quality = bar.quality * float(np.clip((bar.length / h - 0.5) / 0.7, 0.0, 1.0))
     if bar.top >= core.y1 - 0.3 * h or bar.bottom <= core.y0 + 0.3 * h:
         gap = max(0.0, bar.top - core.y1, core.y0 - bar.bottom)
         overlap = min(bar.x1, core.x1) - max(bar.x0, core.x0)
         if gap > 1.8 * h or overlap < 0.5 * min(bar.length, core.width):
             return 0.0
         aside = abs((bar.x0 + bar.x1) / 2 - middle) / max(bar.length, core.width)
-        return bar.quality * (1 - 0.3 * gap / h) * (1 - 0.4 * aside)
+        return quality * (1 - 0.3 * gap / h) * (1 - 0.4 * aside)
     beside = max(bar.x0 - core.x1, core.x0 - bar.x1)
-    if beside < -0.35 * h or beside > 2.5 * h:
+    beyond = max(core.x0 - bar.x0, bar.x1 - core.x1)  # a bar that touches its label is part of the detector's box
+    if (beside < -0.35 * h and beyond < 0.6 * bar.length) or beside > 2.5 * h:
         return 0.0
     off = abs(bar.y - (core.y0 + core.y1 - 1) / 2) / h
-    return bar.quality * (1 - 0.15 * max(beside, 0) / h) * (1 - 0.4 * off)
+    return quality * (1 - 0.15 * max(beside, 0) / h) * (1 - 0.4 * off)
+
+
+def _ink(image: np.ndarray, core: Box) -> tuple[float, float]:
+    """Return the grey values of a label's letters and of what they are written on."""
+    patch = image[core.y0 : core.y1, core.x0 : core.x1]
+    rim = np.concatenate((patch[0], patch[-1], patch[:, 0], patch[:, -1]))
+    threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
+    paper = float(np.median(rim))
+    if paper > threshold:
+        return float(np.percentile(patch[patch <= threshold], 15)), paper
+    bright = patch[patch > threshold]
+    return (float(np.percentile(bright, 85)) if bright.size else paper), paper
+
+
+def _same_ink(image: np.ndarray, bar: Bar, core: Box, ink: float, paper: float) -> float:
+    """Return 1 for a bar drawn in the ink of its label, less for another grey, 0 for a piece of the label's paper."""
+    if abs(bar.level - paper) < 0.3 * abs(ink - paper):
+        x0, x1 = int(max(bar.x0, core.x0)), int(min(bar.x1, core.x1))
+        y0, y1 = min(core.y1, bar.bottom), max(core.y0, bar.top)
+        if x0 < x1:
+            between = image[min(y0, y1) : max(y0, y1) + 1, x0:x1]
+        else:
+            between = image[core.y0 : core.y1, min(core.x1, bar.box.x1) : max(core.x0, bar.box.x0)]
+        if between.size == 0 or np.mean(np.abs(between - paper) < 0.3 * abs(ink - paper)) > 0.7:
+            return 0.0
+    same = 1.0
+    if abs(bar.level - ink) > max(40.0, 0.2 * abs(ink - paper)):
+        same = 0.9 if bar.level <= 6 or bar.level >= 249 else 0.7
+    if abs(bar.level - bar.contrast - paper) > 0.5 * abs(ink - paper):
+        same *= 0.7  # the label has a box of its own, the bar does not lie in it
+        if bar.x0 < 4 or bar.x1 > image.shape[1] - 4:
+            same *= 0.5  # rather the strip of a cut footer
+    return same
 
 
 def _in_text(bar: Bar, texts: Sequence[Box], own: Box) -> bool:
     """Whether a bar is a stroke of a letter."""
+    if bar.style == "interrupted":
+        return False
     for box in texts:
         rows = min(bar.bottom, box.y1) - max(bar.top, box.y0)
         cols = min(bar.x1, box.x1) - max(bar.x0, box.x0)
-        if rows > 0.6 * bar.thickness and cols > 0.6 * bar.length and (box != own or bar.length < 0.8 * own.width):
+        if rows <= 0.6 * bar.thickness or cols <= 0.6 * bar.length:
+            continue
+        underline = bar.length >= 0.45 * box.width and not (
+            box.y0 + 0.25 * box.height < bar.y < box.y1 - 0.25 * box.height
+        )
+        if box != own or not underline:
             return True
     return False
 
@@ -111,43 +176,94 @@ def _drop_frames(bars: list[Bar], core: Box) -> list[Bar]:
     return [b for b in bars if id(b) not in frames]
 
 
-def _drop_backgrounds(bars: list[Bar]) -> list[Bar]:
-    """Return bars without strips of a label's box that touch the bar proper, of the other polarity and reaching beyond it."""
-    kept = []
-    for b in bars:
-        background = any(
-            a.contrast * b.contrast < 0
-            and (abs(a.bottom - b.top) <= 2 or abs(b.bottom - a.top) <= 2)
-            and b.x0 <= a.x0 + 0.5
-            and b.x1 >= a.x1 - 0.5
-            and a.quality >= 0.6
-            for a in bars
-        )
-        if not background:
-            kept.append(b)
-    return kept
+def _drop_fainter_twins(bars: list[Bar]) -> list[Bar]:
+    """Return bars without the fainter of two that touch, of opposite polarity, one inside the other's columns.
+
+    So the strip of paper below a bar in a label's box goes, and the inside of an outlined bar.
+    """
+    dropped: set[int] = set()
+    for outer in bars:
+        for inner in bars:
+            if (
+                outer.contrast * inner.contrast < 0
+                and (abs(inner.bottom - outer.top) <= 2 or abs(outer.bottom - inner.top) <= 2)
+                and outer.x0 <= inner.x0 + 0.5
+                and outer.x1 >= inner.x1 - 0.5
+                and inner.length > 0.5 * outer.length
+                and min(inner.quality, outer.quality) > 0.3
+            ):
+                dropped.add(id(min(outer, inner, key=lambda b: abs(b.contrast))))
+    return [b for b in bars if id(b) not in dropped]
 
 
-def _joined(bars: list[Bar], core: Box) -> list[Bar]:
-    """Return bars made of two pieces with the label between them: ``|-- 2 µm --|``."""
-    out = []
+def _joined(bars: list[Bar], core: Box) -> tuple[list[Bar], set[int]]:
+    """Return bars made of two pieces with the label between them, ``|-- 2 µm --|``, and the ids of the pieces."""
+    out: list[Bar] = []
+    parts: set[int] = set()
     h = core.height
-    rows = [b for b in bars if b.top < core.y1 and b.bottom > core.y0]
+    middle = (core.x0 + core.x1) / 2
+    rows = [b for b in bars if b.top < core.y1 and b.bottom > core.y0 and b.length > 0.6 * h]
     for a in rows:
         for b in rows:
             apart = b.x0 - a.x1
-            if not (a.x1 <= core.x0 + 0.6 * h and b.x0 >= core.x1 - 0.6 * h and apart <= core.width + 3 * h):
+            if not (a.x1 < middle < b.x0 and 0.3 * core.width < apart < core.width + 3 * h):
                 continue
             alike = abs(a.y - b.y) <= 1.5 and a.contrast * b.contrast > 0 and abs(a.thickness - b.thickness) <= 2
-            if alike and 0.6 < a.length / b.length < 1.67:
+            if alike and 0.6 < a.length / b.length < 1.67 and abs(a.level - b.level) < 0.3 * abs(a.contrast):
+                parts |= {id(a), id(b)}
                 out.append(
                     replace(
                         a,
                         x1=b.x1,
-                        quality=min(a.quality, b.quality),
+                        quality=float(np.sqrt(a.quality * b.quality)),
                         u_length=float(np.hypot(a.u_length, b.u_length) / np.sqrt(2)),
                         clipped=a.clipped or b.clipped,
                         style="interrupted",
                     )
                 )
-    return out
+    return out, parts
+
+
+def _part_of(bar: Bar, whole: Bar) -> bool:
+    """Whether a bar touches another and lies within its columns: a black field of a black and white ruler."""
+    touching = bar.top <= whole.bottom + 2 and whole.top <= bar.bottom + 2
+    return touching and bar.x0 >= whole.x0 - 2 and bar.x1 <= whole.x1 + 2
+
+
+def _completed(image: np.ndarray, bar: Bar, core: Box) -> Bar:
+    """Return a bar beside its label, with its other half where the line goes on behind the label.
+
+    The letters often touch the inner ends of such a line, so that its halves are no proper bars; only outer ends count.
+    """
+    h = core.height
+    outside = bar.x1 <= core.x0 + 0.6 * h or bar.x0 >= core.x1 - 0.6 * h
+    if not outside or abs(bar.y - (core.y0 + core.y1 - 1) / 2) > 0.3 * h or bar.length < h:
+        return bar
+    middle = (core.x0 + core.x1) / 2
+    sign = 1.0 if bar.contrast > 0 else -1.0
+    profile = sign * np.median(image[bar.top : bar.bottom].astype(np.float32), axis=0)
+    level, half = sign * bar.level, sign * bar.level - 0.5 * abs(bar.contrast)
+    leftward = (bar.x0 + bar.x1) / 2 > middle
+    near = core.x1
+    if leftward:
+        profile, near = profile[::-1], image.shape[1] - core.x0
+    start = int(max(near - 0.6 * h, 0))
+    last = min(len(profile), int(near + h + 1.7 * bar.length))
+    on = np.abs(profile[start:last] - level) < 0.35 * abs(bar.contrast)
+    best_start, best_len, run = 0, 0, 0
+    for i, value in enumerate(on):
+        run = run + 1 if value else 0
+        if run > best_len:
+            best_start, best_len = start + i - run + 1, run
+    if not 0.6 < best_len / bar.length < 1.67 or best_start > near + h:
+        return bar
+    i = best_start + best_len - 1
+    while i + 1 < len(profile) and profile[i + 1] >= half:
+        i += 1
+    if i + 1 >= len(profile):
+        return replace(bar, clipped=True)
+    end = i + float(np.clip((profile[i] - half) / max(profile[i] - profile[i + 1], 1e-6), 0, 1))
+    if leftward:
+        end = image.shape[1] - 1 - end
+    x0, x1 = (end, bar.x1) if leftward else (bar.x0, end)
+    return replace(bar, x0=x0, x1=x1, style="interrupted", quality=0.9 * bar.quality)

@@ -42,7 +42,7 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
         rows: set[tuple[int, ...]] = set()
         for row in range(crop.shape[0]):
             on = np.flatnonzero((y <= row) & (row < y + h))
-            if len(on) >= 8:
+            if 8 <= len(on) <= 80:
                 rows.add(tuple(on))
         for on in rows:
             members = np.array(on)
@@ -86,7 +86,7 @@ def _longest_even_chain(centres: np.ndarray) -> list[int]:
     """Return indices of the longest run of equally spaced positions; other things may lie between them."""
     best: list[int] = []
     n = len(centres)
-    for i in range(n):
+    for i in range(n - 7):
         for j in range(i + 1, min(i + 6, n)):
             step = centres[j] - centres[i]
             if step < 3:
