@@ -129,10 +129,16 @@ def test_bad_requests():
 
 
 def test_number_density_by_hand():
-    found = number_density(poisson(50, (10, 20)), (10, 20), unit="µm", rel_uncertainty=0.02)
+    points = poisson(50, (10, 20))
+    found = radial_distribution(points, (10, 20), unit="µm", rel_uncertainty=0.02).density
     assert found.value == pytest.approx(0.25)
     assert found.unit == "µm^-2"
     assert found.low < 0.25 < found.high
+    counting = number_density(points, (10, 20))
+    half = math.log(counting.high / counting.value)
+    assert math.log(found.high / found.value) == pytest.approx(math.hypot(half, 1.96 * 2 * 0.02), rel=1e-4)
+    assert number_density(points, (10, 20), weights=np.full(50, 3.0)).value == pytest.approx(0.75)
+    assert number_density(np.ones((30, 3)), (2, 3, 5)).value == pytest.approx(1)
     nothing = number_density(np.zeros((0, 2)), (10, 10))
     assert (nothing.value, nothing.low) == (0, 0)
     assert nothing.high == pytest.approx(3.689 / 100, rel=1e-3)  # chi-square with 2 degrees, 97.5 %, over 2

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.measure.uncertainty import Counting, combine, length_power, proportion_interval
 from segmetry.measure.weighted import STATISTICS, Sample, lognormal_distance, mean, mean_counting, quantile
 from segmetry.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Weighting = Literal["number", "area", "volume"]
 
@@ -119,6 +121,7 @@ def distribution(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"equivalent_diameter": [8.0, 9.0, 10.0, 11.0, 12.0]})
     >>> d50 = distribution(table, edge_correction=False).estimates["d50"]
     >>> d50.value, d50.low < 10 < d50.high
@@ -131,8 +134,8 @@ def distribution(
     if not 0 <= rel_uncertainty < math.inf:
         raise OptionError(f"distribution: rel_uncertainty must be 0 or more, got {rel_uncertainty}.")
     unit, power = _unit(table, measure, rel_uncertainty)
-    sample, n_dropped, notes = _sample(table, measure, weighting, edge_correction, groups)
-    others = [_sample(t, measure, weighting, edge_correction, None)[0] for t in samples]
+    sample, n_dropped, notes = sample_of(table, measure, weighting, edge_correction=edge_correction, groups=groups)
+    others = [sample_of(t, measure, weighting, edge_correction=edge_correction)[0] for t in samples]
     others = [s for s in others if len(s)]
 
     common: dict[str, Any] = {"rel_uncertainty": rel_uncertainty, "positive": sample.positive, "level": level}
@@ -205,8 +208,13 @@ def _unit(table: pd.DataFrame, measure: str, rel_uncertainty: float) -> tuple[st
     return unit, length_power(unit)
 
 
-def _sample(
-    table: pd.DataFrame, measure: str, weighting: str, edge_correction: bool, groups: str | None
+def sample_of(
+    table: pd.DataFrame,
+    measure: str,
+    weighting: Weighting = "number",
+    *,
+    edge_correction: bool = True,
+    groups: str | None = None,
 ) -> tuple[Sample, int, list[str]]:
     """Return the particles that count with their weights, how many rows do not count, and why."""
     notes = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.spatial import cKDTree
 
 from segmetry.errors import OptionError
 from segmetry.measure.pairs import pair_counts, ring_areas, ring_measure
@@ -129,7 +129,14 @@ def radial_distribution(
 
     blocks = _blocks(n, (height, width))
     index = _block_index(points, (height, width), blocks)
-    density = number_density(points, (height, width), unit=unit, level=level, rel_uncertainty=rel_uncertainty)
+    density = combine(
+        "number_density",
+        number_density(points, (height, width), level=level),
+        unit=f"{unit}^-2",
+        power=-2,
+        rel_uncertainty=rel_uncertainty,
+        level=level,
+    )
     if n < 2:
         nothing = np.full(n_bins, np.nan)
         notes.append(f"{n} points make no pair: g(r) is unknown")
@@ -214,59 +221,49 @@ def _slope_square(g: np.ndarray, k: np.ndarray, r: np.ndarray) -> np.ndarray:
 
 
 def number_density(
-    points: np.ndarray,
-    shape: tuple[float, float],
-    *,
-    weights: np.ndarray | None = None,
-    unit: str = "px",
-    level: float = 0.95,
-    rel_uncertainty: float = 0.0,
-) -> Estimate:
-    """Return how many points there are per area.
+    points: np.ndarray, shape: Sequence[float], *, weights: np.ndarray | None = None, level: float = 0.95
+) -> Counting:
+    """Return how many points there are per area (or volume), with the interval from counting.
 
     Parameters
     ----------
-    points : (L, 2) array
-        Row and column from the corner of the frame.
-    shape : (height, width)
+    points : (L, 2) or (L, 3) array
+        Place from the corner of the frame.
+    shape : (height, width) or (depth, height, width)
         Sides of the frame in the same unit.
     weights : (L,) array, optional
-        What each point counts (Miles-Lantuéjoul weights of particles that lie inside); 1 by default.
-    unit, level, rel_uncertainty
-        Unit of length, coverage, relative standard uncertainty of the pixel size.
+        What each point counts: 1 by default; Miles-Lantuéjoul weights of particles that lie inside; their areas, which
+        gives the area fraction.
+    level : float
+        Coverage.
 
     Notes
     -----
-    The interval is that of a Poisson number with the variance found between the blocks of the frame, so that clusters
-    widen it and order narrows it. Fewer than twenty points are taken as independent.
+    The interval is that of a Poisson number with the variance found between blocks of the frame, so that clusters
+    widen it and order narrows it. Fewer than twenty points are taken as independent, and so they are in a volume.
     """
-    height, width = shape
-    area, n = height * width, len(points)
+    area, n = math.prod(shape), len(points)
     w = np.ones(n) if weights is None else np.asarray(weights, float)
     total = float(w.sum())
-    per_area = f"{unit}^-2"
     if n == 0:
         # No point in n trials: the exact upper end of a Poisson number.
-        high = -math.log((1 - level) / 2) / area
-        counting = Counting(0.0, 0.0, high, 0, "Poisson number of points", "no point was found")
-        return combine("number_density", counting, unit=per_area, positive=False, level=level)
-    variance, how, note = float(np.sum(w**2)), "Poisson number of points", ""
-    if n >= _MIN_POINTS:
-        blocks = _blocks(n, shape)
+        high = -math.log((1 - level) / 2) / area if weights is None else math.nan
+        return Counting(0.0, 0.0, high, 0, "Poisson number", "no point was found")
+    variance, how, note = float(np.sum(w**2)), "Poisson number", ""
+    if n >= _MIN_POINTS and len(shape) == 2:
+        frame = (float(shape[0]), float(shape[1]))
+        blocks = _blocks(n, frame)
         n_blocks = blocks[0] * blocks[1]
-        sums = np.bincount(_block_index(np.clip(points, 0, shape), shape, blocks), w, n_blocks)
-        variance = (
-            float(n_blocks * np.var(sums, ddof=1)) * (student(level, n_blocks - 1) / student(level, math.inf)) ** 2
-        )
-        variance = max(variance, 0.05 * total)
-        how = f"number of points with the variance between {n_blocks} blocks"
-    else:
+        sums = np.bincount(_block_index(np.clip(points, 0, frame), frame, blocks), w, n_blocks)
+        widen = (student(level, n_blocks - 1) / student(level, math.inf)) ** 2
+        variance = max(float(n_blocks * np.var(sums, ddof=1)) * widen, 0.05 * variance)
+        how = f"Poisson number with the variance between {n_blocks} blocks"
+    elif n < _MIN_POINTS:
         note = f"{n} points are few: they are taken as independent"
     k = total**2 / variance
     tail = 0.5 - level / 2
     low, high = (float(special.gammaincinv(k + 0.5, p)) / k * total / area for p in (tail, 1 - tail))
-    counting = Counting(total / area, low, high, n, how, note)
-    return combine("number_density", counting, unit=per_area, power=-2, rel_uncertainty=rel_uncertainty, level=level)
+    return Counting(total / area, low, high, n, how, note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,6 +312,8 @@ def nearest_neighbours(
     includes that another frame would hold another number of points; that of the Clark-Evans ratio does not, as the
     ratio refers to the density found. From one hundred points on, blocks of the frame are resampled, below it points.
     """
+    from scipy.spatial import cKDTree
+
     points = np.asarray(points, float).reshape(-1, 2)
     n, (height, width) = len(points), shape
     distance = cKDTree(points).query(points, k=2)[0][:, 1] if n > 1 else np.full(n, np.nan)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage, optimize, special, stats
+from scipy import special
 
 from segmetry.measure.uncertainty import Counting, influence_variance, student
 
@@ -162,7 +162,11 @@ def _order(p: float, n: float, tail: float) -> float:
         return 0.0
     if special.betainc(k_max, tiny, p) > tail:
         return n + 1
-    return float(optimize.brentq(lambda k: special.betainc(k, n + 1 - k, p) - tail, tiny, k_max, xtol=1e-6))
+    low, high = tiny, k_max  # the probability falls with k
+    while high - low > 1e-7 * n:
+        k = (low + high) / 2
+        low, high = (k, high) if special.betainc(k, n + 1 - k, p) > tail else (low, k)
+    return (low + high) / 2
 
 
 def _lognormal_limit(sample: Sample, p: float, n: float, tail: float) -> float:
@@ -231,7 +235,8 @@ def geometric_sd_counting(sample: Sample, level: float) -> Counting:
     m = min((kurtosis - 1) / variance, sample.n_effective) if variance > 0 else sample.n_effective
     z = student(level, math.inf)
     m = max(m, z + 1)
-    trimmed = stats.trim_mean(y, min(1 / (2 * math.sqrt(max(n - 4, 1))), 0.49))
+    cut = int(n * min(1 / (2 * math.sqrt(max(n - 4, 1))), 0.49))
+    trimmed = np.average(y[cut : n - cut], weights=sample.w[cut : n - cut])
     fourth = max(float(np.sum(sample.w * (y - trimmed) ** 4) / total) / square**2, kurtosis)
     c = m / (m - z)
     half = z * c * math.sqrt(max(fourth - (m - 3) / m, 0.0) / (m - 1))
@@ -294,7 +299,7 @@ def lognormal_gsd_counting(sample: Sample, level: float) -> Counting:
     if n < SMALLEST or m <= 1:
         return Counting(value, math.nan, math.nan, n, "none", _too_few(n))
     tail, square = 0.5 - level / 2, m * math.log(value) ** 2
-    low, high = (_exp(math.sqrt(square / stats.chi2.ppf(p, m - 1))) for p in (1 - tail, tail))
+    low, high = (_exp(math.sqrt(square / special.chdtri(m - 1, p))) for p in (tail, 1 - tail))
     return Counting(value, low, high, n, "chi-square, if the sizes are log-normal", _few_carry(sample))
 
 
@@ -331,7 +336,9 @@ class _Kernel:
         self.weights = np.bincount(self.index, sample.w, _MODE_BINS)
 
     def mode(self, weights: np.ndarray) -> np.ndarray:
-        density = ndimage.gaussian_filter1d(weights, self.width, axis=-1, mode="constant", truncate=4.0)
+        from scipy.ndimage import gaussian_filter1d
+
+        density = gaussian_filter1d(weights, self.width, axis=-1, mode="constant", truncate=4.0)
         if self.positive:
             density = density * np.exp(-(self.grid - self.centre))
         top = self.grid[np.argmax(density, axis=-1)]

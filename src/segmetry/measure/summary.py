@@ -1,0 +1,154 @@
+"""The numbers that a micrograph is taken for, each as an Estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segmetry.errors import ShapeMismatchError
+from segmetry.measure.distributions import distribution, sample_of
+from segmetry.measure.spatial import nearest_neighbours, number_density
+from segmetry.measure.uncertainty import Counting, combine, length_power
+from segmetry.measure.weighted import mean, mean_counting
+from segmetry.types import Calibration, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEANS = ("aspect_ratio", "circularity", "roundness", "solidity", "feret_max", "feret_min")
+"""Columns whose mean is part of a summary, where the table has them."""
+
+
+def summarise(
+    table: pd.DataFrame,
+    *,
+    frame_shape: Sequence[int],
+    calibration: Calibration,
+    frame_origin: Sequence[int] | None = None,
+    edge_correction: bool = True,
+    level: float = 0.95,
+    rel_uncertainty: float | None = None,
+    samples: Sequence[pd.DataFrame] = (),
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return the estimates of one image: size, shape, number and place of its particles.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per particle, as `measure` gives it. What rests on a column that is not there is left out.
+    frame_shape : sequence of int
+        Pixels of the frame along each axis (without the footer).
+    calibration : Calibration
+        Length of a pixel, in the unit of the table.
+    frame_origin : sequence of int, optional
+        First pixel of the frame along each axis; zeros by default.
+    edge_correction : bool
+        Drop particles that touch the frame and weight the others (Miles-Lantuéjoul). Number per area, too, is then
+        the sum of these weights over the area of the frame, to which every particle adds the same, whatever its size.
+    level : float
+        Coverage of the intervals.
+    rel_uncertainty : float, optional
+        Relative standard uncertainty of the pixel size; by default that of `calibration`.
+    samples : sequence of DataFrame
+        Tables of Monte Carlo segmentations of the same image.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    estimates : dict of str to Estimate
+        Those of `distribution` of the equivalent diameter; the means of the columns in `MEANS`; ``number_density`` per
+        area (volume); ``area_fraction`` (in three dimensions ``volume_fraction``) of all particles, cut ones too;
+        ``nearest_neighbour_distance`` and ``clark_evans`` (two dimensions).
+
+    Raises
+    ------
+    ShapeMismatchError
+        If frame and calibration differ in their number of axes.
+    """
+    ndim = len(frame_shape)
+    if len(calibration.spacing) != ndim:
+        raise ShapeMismatchError(
+            f"summarise: the frame has {ndim} axes, the calibration {len(calibration.spacing)}; give one length each."
+        )
+    rel = calibration.rel_uncertainty if rel_uncertainty is None else rel_uncertainty
+    found: dict[str, Estimate] = {}
+    if "equivalent_diameter" in table.columns:
+        sizes = distribution(
+            table, edge_correction=edge_correction, level=level, rel_uncertainty=rel, samples=samples, seed=seed
+        )
+        found |= sizes.estimates
+    units = table.attrs.get("units", {})
+    for column in MEANS:
+        if column in table.columns:
+            unit = str(units.get(column, ""))
+            found[column] = combine(
+                column,
+                mean_counting(sample_of(table, column, edge_correction=edge_correction)[0], level),
+                unit=unit,
+                power=length_power(unit),
+                rel_uncertainty=rel,
+                sample_values=[mean(sample_of(t, column, edge_correction=edge_correction)[0]) for t in samples],
+                level=level,
+            )
+    if all(f"centroid-{k}" in table.columns for k in range(ndim)):
+        place = _Place(frame_shape, frame_origin or (0,) * ndim, calibration, edge_correction)
+        found |= place.estimates(table, samples, level, rel)
+    return found
+
+
+class _Place:
+    """What rests on where the particles lie in one frame."""
+
+    def __init__(
+        self, shape: Sequence[int], origin: Sequence[int], calibration: Calibration, edge_correction: bool
+    ) -> None:
+        self.spacing, self.unit = np.asarray(calibration.spacing), calibration.unit
+        self.sides = tuple(float(s) for s in np.asarray(shape) * self.spacing)
+        self.origin, self.edge_correction, self.ndim = np.asarray(origin), edge_correction, len(shape)
+
+    def points(self, table: pd.DataFrame) -> np.ndarray:
+        """Return centres from the corner of the frame; pixel centres are half a pixel away from it."""
+        centres = table[[f"centroid-{k}" for k in range(self.ndim)]].to_numpy(float)
+        return (centres - self.origin + 0.5) * self.spacing
+
+    def number(self, table: pd.DataFrame, level: float) -> Counting:
+        weights = np.ones(len(table))
+        if self.edge_correction and "edge_weight" in table.columns:
+            weights = table["edge_weight"].to_numpy(float)
+        kept = np.isfinite(weights) & (weights > 0)
+        return number_density(
+            self.points(table)[kept], self.sides, weights=weights[kept] if kept.any() else None, level=level
+        )
+
+    def fraction(self, table: pd.DataFrame, level: float) -> Counting:
+        return number_density(self.points(table), self.sides, weights=table["area"].to_numpy(float), level=level)
+
+    def estimates(
+        self, table: pd.DataFrame, samples: Sequence[pd.DataFrame], level: float, rel: float
+    ) -> dict[str, Estimate]:
+        wanted: list[tuple[str, str, int, Callable[[pd.DataFrame, float], Counting]]] = [
+            ("number_density", f"{self.unit}^{-self.ndim}", -self.ndim, self.number)
+        ]
+        if "area" in table.columns:
+            wanted.append(("area_fraction" if self.ndim == 2 else "volume_fraction", "", 0, self.fraction))
+        found = {
+            name: combine(
+                name,
+                counting(table, level),
+                unit=unit,
+                power=power,
+                rel_uncertainty=rel,
+                sample_values=[counting(t, level).value for t in samples],
+                level=level,
+            )
+            for name, unit, power, counting in wanted
+        }
+        if self.ndim == 2:
+            frame = (self.sides[0], self.sides[1])
+            near = nearest_neighbours(self.points(table), frame, unit=self.unit, level=level, rel_uncertainty=rel)
+            found |= {"nearest_neighbour_distance": near.mean, "clark_evans": near.clark_evans}
+        return found
