@@ -232,10 +232,10 @@ def picking_of(info: Mapping[str, Any]) -> Figure | None:
     picking = info.get("picking")
     if not isinstance(picking, Mapping):
         return None
-    size, share = (picking.get(key) for key in ("diameter", "share"))
-    if size is None or share is None or len(share) == 0:
+    size, share = picking.get("diameter_edges_px", ()), picking.get("share_dropped", ())
+    if not any(s > 0 for s in share):
         return None
-    return picking_bias(size, share, n=picking.get("n"), unit=str(picking.get("unit", PIXEL)))
+    return picking_bias(size, share, n=picking.get("n"), unit=PIXEL)
 
 
 def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | None = None) -> Figure | None:

@@ -262,10 +262,8 @@ def _environment() -> Environment:
 
 @functools.cache
 def _meanings() -> dict[str, str]:
-    try:
-        from segmetry.measure import MEASURES
-    except ImportError:
-        return {}
+    from segmetry.measure import MEASURES
+
     return {name: measure.meaning for name, measure in MEASURES.items()}
 
 

@@ -53,6 +53,7 @@ ESTIMATES = {
     "area_fraction": ("Area fraction", "share of the area that objects cover"),
     "volume_fraction": ("Volume fraction", "share of the volume that objects fill"),
     "nearest_neighbour_distance": ("Nearest neighbour", "mean distance from centre to nearest centre"),
+    "clark_evans": ("Clark–Evans index", "mean nearest distance over that of points without order"),
     "aspect_ratio": ("Aspect ratio", "mean of long axis by short axis"),
     "circularity": ("Circularity", "mean of 4π area / perimeter²"),
 }

@@ -47,13 +47,19 @@ REFERENCES = {
     ),
     "iso13322": Reference("ISO 13322-1:2014, Particle size analysis: image analysis methods, part 1: static methods."),
     "iso9276": Reference("ISO 9276-1:1998 and ISO 9276-2:2014, Representation of results of particle size analysis."),
+    "hutson": Reference(
+        "A. D. Hutson, Calculating nonparametric confidence intervals for quantiles using fractional order statistics, "
+        "J. Appl. Stat. 26 (1999) 343–353.",
+        "10.1080/02664769922458",
+    ),
     "efron": Reference(
         "B. Efron, Bootstrap methods: another look at the jackknife, Ann. Stat. 7 (1979) 1–26.",
         "10.1214/aos/1176344552",
     ),
-    "ripley": Reference(
-        "B. D. Ripley, The second-order analysis of stationary point processes, J. Appl. Probab. 13 (1976) 255–266.",
-        "10.2307/3212829",
+    "stoyan": Reference(
+        "D. Stoyan, H. Stoyan, Improving ratio estimators of second order point process characteristics, Scand. J. "
+        "Stat. 27 (2000) 641–656.",
+        "10.1111/1467-9469.00213",
     ),
 }
 """Every source that a paragraph can cite."""
@@ -66,15 +72,8 @@ _METHOD_SOURCES = {
     "hybrid-literal": "groom",
     "ndnt": "florin",
 }
-_METHOD_WORDS = {
-    "threshold": "at fixed grey levels (method “threshold”)",
-    "otsu": "at the grey level that Otsu’s criterion gives",
-    "multi-otsu": "at the grey levels that Otsu’s criterion for several classes gives",
-    "local": "by comparing each pixel with the mean of its surroundings (method “local”)",
-    "hybrid": "by a threshold on the local mean with the edge of each particle then set at half height between its own "
-    "grey level and that of its surroundings (method “hybrid”, in the spirit of",
-    "ndnt": "by comparing each voxel with the mean of a window round it (method “ndnt”)",
-}
+_INTERVAL_SOURCES = {"order statistics": "hutson", "bootstrap": "efron"}
+"""Words in an estimate's method, and the source of what they name."""
 
 
 class Paragraph(NamedTuple):
@@ -119,7 +118,7 @@ def methods_paragraph(result: Result) -> Paragraph:
     if result.radial is not None and np.isfinite(np.asarray(result.radial.g, float)).any():
         write.say(
             f"the radial distribution function g(r) was estimated from {plural(result.radial.n, 'centre')} with exact "
-            f"correction for the rectangular frame {write.cite('ripley')}."
+            f"correction for the rectangular frame {write.cite('stoyan')}."
         )
     _say_recipe(write, provenance.as_dict())
     return write.done()
@@ -189,15 +188,24 @@ def _sources_sentence(rows: list[dict[str, Any]]) -> str:
 
 
 def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+    from segmetry.segment import METHODS
+
     name = str(method.get("method", "unknown"))
-    how = _METHOD_WORDS.get(name, f"by the method “{name}”")
-    if name == "hybrid":
-        how += f" {write.cite('groom')})"
-    elif name in _METHOD_SOURCES:
+    summary = str(getattr(METHODS.get(name), "summary", "")).partition(";")[0]
+    how = f"by the method “{name}”" + (f" ({summary})" if summary else "")
+    if name in _METHOD_SOURCES:
         how += f" {write.cite(_METHOD_SOURCES[name])}"
     polarity = {"dark": "dark objects on a brighter ground", "bright": "bright objects on a darker ground"}
     what = polarity.get(str(info.get("polarity", "")), "objects")
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
+    picking = info.get("picking") or {}
+    before, kept = picking.get("n_before"), picking.get("n_kept")
+    if before and kept is not None and kept < before:
+        rule = {
+            "inside": "only those that do not touch the frame",
+            "isolated": "only those that stand alone and are compact",
+        }.get(picking.get("rule", ""), "some")
+        write.say(f"of the {plural(before, 'object')} found, {rule} were kept ({format_count(kept)}).")
 
 
 def _say_statistics(
@@ -234,9 +242,11 @@ def _say_statistics(
     write.say(f"the number-weighted {size} had {_and(values)} {write.cite('iso9276')}.")
     shares = [f"{cause} {format_share(s)}" for cause, s in d50.contributions.items() if np.isfinite(s) and s > 0.0005]
     if np.isfinite(d50.low) and np.isfinite(d50.high):
+        keys = [key for word, key in _INTERVAL_SOURCES.items() if word in d50.method]
+        how = f" ({d50.method})" + (f" {write.cite(*keys)}" if keys else "") if d50.method else ""
         write.say(
-            f"brackets hold {format_share(d50.level)} intervals for the population that the objects were drawn from, "
-            f"by resampling {write.cite('efron')} combined with the uncertainty of the pixel size."
+            f"brackets hold {format_share(d50.level)} intervals for the population that the objects were drawn "
+            f"from{how}."
         )
         if shares:
             write.say(f"the variance behind the interval of D50 is due to {_and(shares)}.")

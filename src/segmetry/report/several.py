@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segmetry.gather import BatchResult
+    from segmetry.measure import Distribution
     from segmetry.pipeline import Result
 
 
@@ -52,7 +53,7 @@ def as_batch(results: Sequence[Result]) -> BatchResult:
     first = results[0].recipe
     if len({r.recipe.sha256 for r in results}) > 1:
         notes.append("the images were analysed with different recipes; the one shown is that of the first.")
-    distributions = {}
+    distributions: dict[str, Distribution] = {}
     if len(pool):
         chosen = first.statistics
         distributions = {
@@ -88,14 +89,24 @@ def _pool(results: Sequence[Result], folders: Sequence[str]) -> tuple[pd.DataFra
     for result, folder in used:
         calibration = result.image.calibration
         factor = 1.0 if unit == PIXEL else METRES[calibration.unit] / METRES[unit]
-        wanted = ("label", "area", "equivalent_diameter", "aspect_ratio", "circularity", "edge_weight", "touches_edge")
+        wanted = (
+            "label",
+            "area",
+            "volume",
+            "equivalent_diameter",
+            "aspect_ratio",
+            "circularity",
+            "edge_weight",
+            "touches_edge",
+        )
         table = result.table[[c for c in wanted if c in result.table]].copy()
         table["equivalent_diameter"] *= factor
-        if "area" in table:
-            table["area"] *= factor ** len(calibration.spacing)
+        for name, power in (("area", 2), ("volume", 3)):
+            if name in table:
+                table[name] *= factor**power
         table["image"] = folder
         parts.append(table)
         doubts += len(table) * calibration.rel_uncertainty
     pool = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
-    pool.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2"}
+    pool.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2", "volume": f"{unit}^3"}
     return pool, doubts / len(pool) if len(pool) else 0.0, notes
