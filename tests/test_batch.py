@@ -41,7 +41,8 @@ def test_what_is_done_is_not_done_again():
 def test_failures_are_listed(tmp_path):
     outcomes = list(run(tasks("a", "bad"), batch_work.by_name))
     write_failures(tmp_path / "failures.csv", outcomes)
-    rows = list(csv.DictReader((tmp_path / "failures.csv").open(encoding="utf-8")))
+    with (tmp_path / "failures.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert [(r["path"], r["kind"], r["error"]) for r in rows] == [("bad", "ReadError", "bad: damaged in many lines")]
 
 

@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ Work = Callable[[Task], None]
 
 def run(
     tasks: Sequence[Task], work: Work, *, jobs: int = 1, done: Callable[[Task], bool] | None = None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Do the work for every task, and yield what became of each as it ends.
 
     Parameters
@@ -115,29 +115,28 @@ def run(
             yield _attempt(work, task)
         return
     suspects: list[Task] = []
-    position = 0
-    while position < len(waiting) or suspects:
-        alone = bool(suspects)
-        queue = iter([suspects.pop(0)] if alone else waiting[position:])
-        pool = ProcessPoolExecutor(1 if alone else jobs, mp_context=_context(), initializer=_one_thread)
+    while waiting or suspects:
+        # Suspects are done one at a time, so that a dead worker has one possible cause.
+        queue, ahead = (suspects, 1) if suspects else (waiting, jobs + 2)
+        pool = ProcessPoolExecutor(min(ahead, jobs), mp_context=_context(), initializer=_one_thread)
         running: dict[Future[Outcome], Task] = {}
         try:
-            while True:
+            while queue or running:
                 # A short queue ahead keeps every worker busy without holding ten thousand futures.
-                while len(running) < (1 if alone else jobs + 2) and (task := next(queue, None)) is not None:
-                    running[pool.submit(_attempt, work, task)] = task
-                    position += not alone
-                if not running:
-                    break
+                while queue and len(running) < ahead:
+                    running[pool.submit(_attempt, work, queue[0])] = queue[0]
+                    del queue[0]
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
                     del running[future]
                     yield outcome
         except BrokenProcessPool:
-            if alone:
-                (task,) = running.values()
-                text = f"{task.path}: the process that worked on it died (out of memory?); try it alone, or crop it."
-                yield Outcome(task, text, "Crash")
+            if queue is suspects:
+                for task in running.values():
+                    text = (
+                        f"{task.path}: the process that worked on it died (out of memory?); try it alone, or crop it."
+                    )
+                    yield Outcome(task, text, "Crash")
             else:
                 suspects = list(running.values())
         finally:
@@ -149,7 +148,10 @@ def run(
 def _context() -> multiprocessing.context.BaseContext:
     # fork copies the locks of libraries that run threads, and can hang; a fork server is clean and still quick.
     methods = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["segmetry.pipeline", "segmetry.report"])  # loaded once, for all workers
+    return context
 
 
 def _one_thread() -> None:

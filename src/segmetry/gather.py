@@ -6,25 +6,25 @@ import csv
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
 from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance, plain, write_json
 from segmetry.recipe import Recipe
 from segmetry.types import Estimate
-from segmetry.units import METRES, PIXEL
+from segmetry.units import convert
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from segmetry.measure import Distribution
 
-_POOLED = ("label", "unit", "area", "equivalent_diameter", "aspect_ratio", "circularity", "edge_weight", "touches_edge")
+_POOLED = ("label", "area", "equivalent_diameter", "aspect_ratio", "circularity", "edge_weight", "touches_edge")
 """Columns that the statistics over all images are made of; the rest stays in the files."""
 
 
@@ -80,18 +80,14 @@ def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int)
     good = [o for o in outcomes if o.ok]
     rows = [{"folder": o.task.folder} | read_summary(out / o.task.folder) for o in good]
     join_tables([(o.task.folder, out / o.task.folder / "regions.csv") for o in good], out / "regions.csv")
-    pool, rel_uncertainty, notes = _pool(out, rows)
-    distributions: dict[str, Distribution] = {}
-    estimates: dict[str, Estimate] = {}
-    if pool is not None and len(pool):
-        distributions, estimates = _statistics(pool, recipe, rel_uncertainty)
+    pooled = pool(((row, _read_few(out / row["folder"] / "regions.csv")) for row in rows), recipe)
     provenance = make_provenance(recipe, input_sha256="", seconds=sum(o.seconds for o in outcomes))
     failures = [
         {"path": str(o.task.path), "folder": o.task.folder, "kind": o.kind, "error": o.error}
         for o in outcomes
         if not o.ok
     ]
-    batch = BatchResult(rows, failures, distributions, estimates, recipe, provenance, tuple(notes))
+    batch = BatchResult(rows, failures, *pooled[:2], recipe, provenance, pooled.notes)
     with atomic(out / "recipe.yaml") as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     write_json(out / "summary.json", batch.summary())
@@ -117,59 +113,78 @@ def join_tables(tables: Sequence[tuple[str, Path]], path: Path) -> None:
                     writer.writerow([name, *(row.get(c, "") for c in columns)])
 
 
-def _pool(out: Path, rows: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame | None, float, list[str]]:
-    """Return the objects of all images in one unit, the uncertainty of the pixel size, and what was left out."""
+def _read_few(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    calibrated = [r for r in rows if r["pixel_size"]["value"]]
-    notes = []
-    if calibrated and len(calibrated) < len(rows):
-        notes.append(
-            f"{len(rows) - len(calibrated)} images without a pixel size are left out of the statistics over all."
-        )
-    used = calibrated or list(rows)
-    if not used:
-        return None, 0.0, notes
-    if not calibrated:
-        notes.append("no image has a pixel size: the statistics over all are in pixels.")
-    unit = Counter(r["pixel_size"]["unit"] for r in used).most_common(1)[0][0]
-    parts, shares = [], []
-    for row in used:
-        table = pd.read_csv(out / row["folder"] / "regions.csv", usecols=lambda c: c in _POOLED)
-        factor = 1.0 if unit == PIXEL else METRES[row["pixel_size"]["unit"]] / METRES[unit]
-        power = len(row["pixel_size"]["spacing"] or (1, 1))
-        table["equivalent_diameter"] *= factor
-        table["area"] *= factor**power
-        table["unit"] = unit
-        table["image"] = row["folder"]
-        parts.append(table)
-        shares.append((len(table), row["pixel_size"]["rel_uncertainty"] or 0.0))
-    pool = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
-    pool.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2"}
-    total = sum(n for n, _ in shares)
-    # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
-    return pool, sum(n * u for n, u in shares) / total if total else 0.0, notes
+    return pd.read_csv(path, usecols=lambda column: column in _POOLED)
 
 
-def _statistics(
-    pool: pd.DataFrame, recipe: Recipe, rel_uncertainty: float
-) -> tuple[dict[str, Distribution], dict[str, Estimate]]:
+class Pooled(NamedTuple):
+    """Statistics over the objects of many images, and what was left out."""
+
+    distributions: dict[str, Distribution]
+    estimates: dict[str, Estimate]
+    notes: tuple[str, ...]
+
+
+def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recipe) -> Pooled:
+    """Return the statistics over the objects of many images.
+
+    Calibrated images count where there are any, in the unit that most of them have; the others are left out, and a note
+    says so.
+
+    Parameters
+    ----------
+    images : pairs of a summary (as `Result.summary` gives it, with ``folder``) and a table of objects
+    recipe : Recipe
+        Its statistics are used.
+    """
+    import pandas as pd
+
     from segmetry.measure import distribution
 
+    known: list[tuple[Mapping[str, Any], pd.DataFrame]] = []
+    unknown: list[tuple[Mapping[str, Any], pd.DataFrame]] = []
+    for row, table in images:
+        few = table[[c for c in _POOLED if c in table]].assign(image=row["folder"])
+        (known if row["pixel_size"]["value"] else unknown).append((row, few))
+    notes = []
+    if known and unknown:
+        notes.append(f"{len(unknown)} images without a pixel size are left out of the statistics over all.")
+    elif unknown:
+        notes.append("no image has a pixel size: the statistics over all are in pixels.")
+    used = known or unknown
+    if not used or not any(len(table) for _, table in used):
+        return Pooled({}, {}, tuple(notes))
+    unit = Counter(row["pixel_size"]["unit"] for row, _ in used).most_common(1)[0][0]
+    parts = []
+    for row, table in used:
+        if len(table):
+            factor = convert(1.0, row["pixel_size"]["unit"], unit)
+            power = len(row["pixel_size"]["spacing"] or (1, 1))
+            parts.append(
+                table.assign(
+                    equivalent_diameter=table["equivalent_diameter"] * factor, area=table["area"] * factor**power
+                )
+            )
+    objects = pd.concat(parts, ignore_index=True)
+    objects.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2"}
+    # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
+    errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
     chosen = recipe.statistics
     distributions = {
         weighting: distribution(
-            pool,
+            objects,
             weighting=weighting,
             edge_correction=chosen.edge_correction,
             level=chosen.level,
-            rel_uncertainty=rel_uncertainty,
+            rel_uncertainty=errors / len(objects),
             groups="image",
             seed=chosen.seed,
         )
         for weighting in WEIGHTINGS
     }
-    return distributions, dict(distributions[WEIGHTINGS[0]].estimates)
+    return Pooled(distributions, dict(distributions[WEIGHTINGS[0]].estimates), tuple(notes))
 
 
 def _run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:

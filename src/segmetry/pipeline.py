@@ -19,6 +19,7 @@ import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
 from segmetry.measure import distribution, measure, radial_distribution, summarise
+from segmetry.measure.distributions import Weighting
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
 from segmetry.types import Estimate, Image, Segmentation
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from segmetry.measure import Distribution, RadialDistribution
 
-WEIGHTINGS = ("number", "area", "volume")
+WEIGHTINGS: tuple[Weighting, ...] = ("number", "area", "volume")
 """Size distributions that every result holds; the first one gives D10, D50, D90 of the summary."""
 
 _PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "pandas", "rapidocr", "onnxruntime")
@@ -150,9 +151,8 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         "seed": statistics.seed,
     }
     flat = image.pixels.ndim == 2
-    distributions = {
-        w: distribution(table, weighting=w, **common) for w in (WEIGHTINGS if flat else ("number", "volume"))
-    }
+    weightings: tuple[Weighting, ...] = WEIGHTINGS if flat else ("number", "volume")
+    distributions: dict[str, Distribution] = {w: distribution(table, weighting=w, **common) for w in weightings}
     frame = image.frame
     frame_shape = tuple(stop - start for start, stop in frame)
     radial = None

@@ -110,7 +110,7 @@ class Recipe:
         own = dict(options or {})
         statistics = {name: own.pop(name) for name in STATISTICS_OPTIONS if name in own}
         if method in METHODS:
-            known = {f.name for f in fields(METHODS[method])}  # type: ignore[arg-type]
+            known = {f.name for f in fields(METHODS[method])}
             for name in own:
                 if name not in known:
                     raise unknown_name(f"option of {method}", name, (*known, *STATISTICS_OPTIONS))

@@ -60,16 +60,9 @@ def measure_images(
     inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, resume: bool, as_json: bool
 ) -> int:
     """Measure images into `out`; return the exit code."""
-    from segmetry.gather import gather
-    from segmetry.report import write_batch
-
     tasks = name_folders(find_inputs(inputs))
     check_output(out)
-    done = (lambda task: is_done(out / task.folder, task.path, recipe)) if resume else None
-    outcomes, stopped = _collect(tasks, MeasureWork(recipe, out), jobs=jobs, done=done)
-    batch = gather(out, outcomes, recipe, jobs=jobs or default_jobs())
-    write_failures(out / "failures.csv", outcomes)
-    write_batch(batch, out)
+    batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume)
     if as_json:
         print(json.dumps(batch.summary(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -77,6 +70,21 @@ def measure_images(
             print(line)
         print(f"report: {out / 'report.html' if len(tasks) > 1 else out / tasks[0].folder / 'report.html'}")
     return _conclude(tasks, outcomes, stopped, "--resume goes on from here")
+
+
+def measure_tasks(
+    tasks: list[Task], out: Path, recipe: Recipe, *, jobs: int | None = None, resume: bool = False
+) -> tuple[BatchResult, list[Outcome], bool]:
+    """Write the results of each image and of all; return those of all, what became of each, whether it was stopped."""
+    from segmetry.gather import gather
+    from segmetry.report import write_batch
+
+    done = (lambda task: is_done(out / task.folder, task.path, recipe)) if resume else None
+    outcomes, stopped = _collect(tasks, MeasureWork(recipe, out), jobs=jobs, done=done)
+    batch = gather(out, outcomes, recipe, jobs=jobs or default_jobs())
+    write_failures(out / "failures.csv", outcomes)
+    write_batch(batch, out)
+    return batch, outcomes, stopped
 
 
 def _lines(batch: BatchResult) -> Iterator[str]:
@@ -95,9 +103,10 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         yield f"{row['folder']}: {row['n']} particles, {size(row.get('d50'))}, {scale}"
         yield from (f"    {note}" for note in row["notes"] if note.startswith("WARNING"))
     if len(batch.rows) > 1:
-        d50 = batch.estimates.get("d50")
+        pooled = batch.estimates.get("d50")
+        d50 = pooled.as_dict() if pooled else None
         n = sum(row["n"] for row in batch.rows)
-        yield f"all {len(batch.rows)} images: {n} particles, {size(d50 and d50.as_dict())}"
+        yield f"all {len(batch.rows)} images: {n} particles, {size(d50)}"
         yield from (f"    {note}" for note in batch.notes)
 
 

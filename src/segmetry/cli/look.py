@@ -22,7 +22,7 @@ def show_info(inputs: list[str], *, scale: str, pixel_size: str | None, page: in
     found, failed = [], 0
     for path in paths:
         try:
-            image, annotations = calibrate(read(path, page=page), scale=scale, pixel_size=pixel_size)  # type: ignore[arg-type]
+            image, annotations = calibrate(read(path, page=page), scale=scale, pixel_size=pixel_size)
         except SegmetryError as error:
             print(f"segmetry: {' '.join(str(error).split())}", file=sys.stderr)
             failed += 1
@@ -100,7 +100,7 @@ def show_measures(*, as_json: bool) -> int:
     """Print what is measured."""
     from segmetry.measure import MEASURES
 
-    rows = [(m.name, m.unit_text("nm"), m.meaning) for m in MEASURES.values()]
+    rows = [(m.name, m.unit("nm"), m.meaning) for m in MEASURES.values()]
     if as_json:
         print(json.dumps([dict(zip(("name", "unit", "meaning"), r)) for r in rows], indent=2, ensure_ascii=False))
     else:

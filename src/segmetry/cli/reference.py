@@ -33,8 +33,8 @@ def commands() -> str:
     parts = ["# Commands\n", f"```text\n{_help('')}```\n"]
     parts += [f"## segmetry {name}\n\n```text\n{_help(name)}```\n" for name in _COMMANDS]
     parts.append(
-        "Exit codes: 0 done; 1 some images failed (they are listed on stderr and in `failures.csv`); 2 asked wrongly, or\n"
-        "no image could be read; 130 stopped with Ctrl-C. Results go to stdout, progress and errors to stderr.\n"
+        "Exit codes: 0 done; 1 some images failed (they are listed on stderr and in `failures.csv`); 2 asked wrongly,\n"
+        "or no image could be read; 130 stopped with Ctrl-C. Results go to stdout, progress and errors to stderr.\n"
     )
     return _HEAD + "\n".join(parts)
 
@@ -57,7 +57,7 @@ def measures() -> str:
     """Return the page of the measures."""
     from segmetry.measure import MEASURES
 
-    rows = [f"| `{m.name}` | {m.unit_text('nm') or '–'} | {m.meaning} |" for m in MEASURES.values()]
+    rows = [f"| `{m.name}` | {m.unit('nm') or '–'} | {m.meaning} |" for m in MEASURES.values()]
     head = "# Measures\n\nUnits are those of an image calibrated in nm.\n\n| column | unit | meaning |\n|---|---|---|\n"
     return _HEAD + head + "\n".join(rows) + "\n"
 
