@@ -172,7 +172,7 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
     errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
     chosen = recipe.statistics
-    distributions = {
+    distributions: dict[str, Distribution] = {
         weighting: distribution(
             objects,
             weighting=weighting,

@@ -166,7 +166,9 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
             rel_uncertainty=calibration.rel_uncertainty,
             seed=statistics.seed,
         )
-    estimates = summarise(table, frame_shape=frame_shape, calibration=calibration, **common)
+    estimates = summarise(
+        table, frame_shape=frame_shape, frame_origin=[start for start, _ in frame], calibration=calibration, **common
+    )
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))

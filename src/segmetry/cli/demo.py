@@ -59,7 +59,7 @@ def run_demo(out: Path) -> int:
     rows = [
         ("simulated micrograph", "found", "true"),
         ("  pixel size, nm", f"{found['pixel_size']['value']:.4f}", f"{scene.pixel_size:.4f}"),
-        ("  whole particles in the frame", str(found["estimates"]["n"]["value"]), str(len(whole))),
+        ("  whole particles in the frame", str(found["d50"]["n"]), str(len(whole))),
         *(
             (f"  {name.upper()} of the population, nm", _interval(found[name]), f"{population[name]:.2f}")
             for name in ("d10", "d50", "d90")
