@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -101,17 +102,24 @@ class Canvas:
         if r0 >= r1 or c0 >= c1:
             return
         a = alpha[r0 - row : r1 - row, c0 - col : c1 - col]
+        a = np.where(a < 1e-4, np.float32(0), a)
         here = self.pixels[r0:r1, c0:c1]
         here += a * (np.float32(self.white if white else self.black) - here)
-        self.mask[r0:r1, c0:c1] |= a > 0.02
+        self.mask[r0:r1, c0:c1] |= a > 0
 
-    def rectangle(self, x0: float, y0: float, x1: float, y1: float, white: bool, *, opaque: bool = False) -> None:
-        """Draw a filled rectangle between edges, to the fraction of a pixel."""
-        r0, c0 = math.floor(y0 + 0.5), math.floor(x0 + 0.5)
-        rows, cols = (_cover(a, b) for a, b in ((y0, y1), (x0, x1)))
-        self.blend(np.outer(rows, cols).astype(np.float32), r0, c0, white)
+    def rectangles(
+        self, boxes: Sequence[tuple[float, float, float, float]], white: bool, *, opaque: bool = False
+    ) -> None:
+        """Draw the union of filled rectangles (x0, y0, x1, y1) between their edges, to the fraction of a pixel."""
+        r0, c0 = (math.floor(min(b[k] for b in boxes) + 0.5) for k in (1, 0))
+        r1, c1 = (math.floor(max(b[k] for b in boxes) + 0.5) + 1 for k in (3, 2))
+        alpha = np.zeros((r1 - r0, c1 - c0), np.float32)
+        for x0, y0, x1, y1 in boxes:
+            part = np.outer(_cover(y0, y1, r0, r1), _cover(x0, x1, c0, c1)).astype(np.float32)
+            np.maximum(alpha, part, out=alpha)
+        self.blend(alpha, r0, c0, white)
         if opaque:
-            self.opaque[max(r0, 0) : r0 + len(rows), max(c0, 0) : c0 + len(cols)] = True
+            self.opaque[max(r0, 0) : max(r1, 0), max(c0, 0) : max(c1, 0)] = True
 
     def text(
         self, text: str, x: float, y: float, height: float, font: str, white: bool, *, align: str = "left"
@@ -132,9 +140,9 @@ class Canvas:
         return bool(part.size and part.mean() > (self.black + self.white) / 2)
 
 
-def _cover(low: float, high: float) -> np.ndarray:
-    first, last = math.floor(low + 0.5), math.floor(high + 0.5)
-    i = np.arange(first, last + 1)
+def _cover(low: float, high: float, first: int, stop: int) -> np.ndarray:
+    """Return how much of each of the pixels ``first .. stop - 1`` lies between two edges."""
+    i = np.arange(first, stop)
     return np.clip(np.minimum(high, i + 0.5) - np.maximum(low, i - 0.5), 0, 1)
 
 
@@ -231,23 +239,29 @@ def draw_bar(
     pad = 0.5 * text_px if style == "box" else 0.0
     fraction = 0.37  # the bar's ends do not fall on pixel edges
     left = (cols - margin - pad - span if place.endswith("right") else margin + pad) + fraction
-    top = (rows - margin - pad - tall if place.startswith("bottom") else margin + pad) + fraction
+    top = math.floor(rows - margin - pad - tall if place.startswith("bottom") else margin + pad) + 0.5
     middle = left + span / 2
     x0, x1 = middle - length / 2, middle + length / 2
     below = style == "line-below"
-    y0 = top if below else top + text_px + gap
+    y0 = top if below else math.floor(top + text_px + gap) + 0.5
     y1 = y0 + thick
     bright = canvas.is_bright(top - pad, top + tall + pad, left - pad, left + span + pad)
     white = {"light": True, "dark": False}.get(colour, not bright)
     if style == "box":
-        canvas.rectangle(left - pad, top - pad, left + span + pad, top + tall + pad, not white, opaque=True)
-    canvas.rectangle(x0, y0, x1, y1, white)
-    if style == "ticks":
-        half = max(3.0, 0.3 * text_px)
-        for edge in (x0, x1 - thick):
-            canvas.rectangle(edge, (y0 + y1) / 2 - half, edge + thick, (y0 + y1) / 2 + half, white)
+        canvas.rectangles([(left - pad, top - pad, left + span + pad, top + tall + pad)], not white, opaque=True)
+    half = max(3.0, 0.3 * text_px) if style == "ticks" else 0.0
+    canvas.rectangles(_with_ends(x0, y0, x1, y1, half), white)
     canvas.text(text, middle, y1 + gap + text_px if below else y0 - gap, text_px, font, white, align="middle")
     return BarTruth(value, unit, text, x1 - x0, x0, y0, x1, y1, style)
+
+
+def _with_ends(x0: float, y0: float, x1: float, y1: float, half: float) -> list[tuple[float, float, float, float]]:
+    """Return the rectangles of a line whose upright ends reach `half` px up and down from its middle (0: no ends)."""
+    boxes = [(x0, y0, x1, y1)]
+    if half > 0:
+        middle, thick = (y0 + y1) / 2, y1 - y0
+        boxes += [(e, middle - half, e + thick, middle + half) for e in (x0, x1 - thick)]
+    return boxes
 
 
 def draw_footer(
@@ -263,9 +277,9 @@ def draw_footer(
 ) -> BarTruth:
     """Draw a footer below the rows `bottom` (for dots: over the lowest rows) and return its bar's truth."""
     rows, cols = canvas.pixels.shape
-    tall = rows - bottom if style != "dots" else max(12, round(0.05 * rows))
+    tall = rows - bottom if style != "dots" else max(16, round(0.055 * rows))
     top = rows - tall - 0.5
-    text_px = max(7.0, 0.32 * tall)
+    text_px = max(7.0, (0.42 if style == "dots" else 0.32) * tall)
     text = bar_text(value, unit)
     if style == "dots":
         text = (
@@ -273,34 +287,31 @@ def draw_footer(
             if value < 1000
             else bar_text(value, unit, space=False)
         )
-        y, x1 = top + 0.35 * tall, cols - 0.02 * cols - 0.63
+        y, x1 = top + 0.22 * tall, cols - 0.02 * cols - 0.63
         x0 = x1 - length
         for k, x in enumerate(np.linspace(x0, x1, 11)):
-            half = 3.0 if k in (0, 5, 10) else 1.5
-            canvas.rectangle(x - 0.75, y - half, x + 0.75, y + half, True)
-        base = rows - 0.15 * tall
+            half = (0.16 if k in (0, 5, 10) else 0.09) * tall
+            canvas.rectangles([(x - 0.75, y - half, x + 0.75, y + half)], True)
+        base = rows - 0.12 * tall
         right = canvas.text(text, x1 + 0.015 * cols, base, text_px, font, True, align="right")
         _fields(canvas, fields, 0.01 * cols, cols - right - 0.03 * cols, base, text_px, font, True)
         return BarTruth(value, unit, text, x1 - x0, x0, y - 1.5, x1, y + 1.5, style)
     white = style == "columns"
-    canvas.rectangle(-0.5, top, cols - 0.5, rows - 0.5, not white, opaque=True)
+    canvas.rectangles([(-0.5, top, cols - 0.5, rows - 0.5)], not white, opaque=True)
     base = top + tall / 2 + text_px / 2
     thick = max(1.0, round(0.05 * tall))
     if style == "columns":
         x1 = cols - 0.03 * cols - 0.21
-        x0, y0 = x1 - length, top + 0.72 * tall
-        canvas.text(text, (x0 + x1) / 2, top + 0.22 * tall + text_px / 2 + 1, text_px, font, white, align="middle")
-        for edge in (x0, x1 - thick):
-            canvas.rectangle(edge, y0 - 0.15 * tall, edge + thick, y0 + 0.15 * tall + thick, white)
-        _fields(canvas, fields, 0.015 * cols, min(x0, cols - 0.2 * cols) - 0.03 * cols, base, text_px, font, white)
+        x0 = x1 - length
+        left, right = 0.015 * cols, min(x0, cols - 0.2 * cols) - 0.03 * cols
     else:
-        x0, y0 = 0.02 * cols + 0.29, top + 0.72 * tall
+        x0 = 0.02 * cols + 0.29
         x1 = x0 + length
-        canvas.text(text, (x0 + x1) / 2, top + 0.22 * tall + text_px / 2 + 1, text_px, font, white, align="middle")
-        for edge in (x0, x1 - thick):
-            canvas.rectangle(edge, y0 - 0.12 * tall, edge + thick, y0 + thick + 0.12 * tall, white)
-        _fields(canvas, fields, max(x1, 0.15 * cols) + 0.05 * cols, cols - 0.02 * cols, base, text_px, font, white)
-    canvas.rectangle(x0, y0, x1, y0 + thick, white)
+        left, right = max(x1, 0.15 * cols) + 0.05 * cols, cols - 0.02 * cols
+    y0 = math.floor(top + 0.72 * tall) + 0.5  # on a pixel's edge, as instruments draw it
+    canvas.text(text, (x0 + x1) / 2, top + 0.25 * tall + text_px / 2, text_px, font, white, align="middle")
+    canvas.rectangles(_with_ends(x0, y0, x1, y0 + thick, 0.15 * tall), white)
+    _fields(canvas, fields, left, right, base, text_px, font, white)
     return BarTruth(value, unit, text, x1 - x0, x0, y0, x1, y0 + thick, style)
 
 

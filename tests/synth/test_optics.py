@@ -1,0 +1,134 @@
+"""The chain from thickness to grey values, link by link."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from segmetry.synth import simulate
+from segmetry.synth.optics import (
+    SUPPORTS,
+    band_noise,
+    blur,
+    charging,
+    digitise,
+    fringe,
+    make_support,
+    motion_blur,
+    shade,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "brighter"), [("bf-tem", False), ("haadf-stem", True), ("laadf-stem", True), ("sem", True)]
+)
+def test_polarity(kind, brighter):
+    scene = simulate(kind, seed=2, n=20, dose=None)
+    far = ~ndimage.binary_dilation(scene.labels > 0, iterations=6)
+    assert (scene.image.pixels[scene.labels > 0].mean() > scene.image.pixels[far].mean()) is np.bool_(brighter)
+
+
+def test_haadf_is_proportional_to_thickness():
+    # A ball of the median diameter has 1 above the background at its middle; one of half the diameter has half.
+    scene = simulate(
+        "haadf-stem", seed=2, diameters=[40.0, 40.0, 20.0], edges="inside", dose=None, bits=0, blur_px=0, background=0.1
+    )
+    for row in scene.truth.to_dict("records"):
+        middle = scene.image.pixels[round(row["centroid-0"]), round(row["centroid-1"])]
+        assert middle - 0.1 == pytest.approx(row["equivalent_diameter"] / 40, rel=2e-3)
+
+
+def test_edges_of_balls_are_brighter_than_their_middle_in_sem():
+    scene = simulate("sem", seed=2, diameters=[60.0], edges="inside", dose=None, bits=0, blur_px=0.5)
+    (row,) = scene.truth.to_dict("records")
+    r, c = (np.indices(scene.labels.shape).T - [row["centroid-0"], row["centroid-1"]]).T
+    radius = np.hypot(r, c) * scene.pixel_size / 30
+    pixels = scene.image.pixels
+    assert pixels[(radius > 0.85) & (radius < 0.97)].mean() > 1.2 * pixels[radius < 0.4].mean()
+
+
+def test_blur_and_drift_keep_the_sum_and_spread_a_point_as_stated():
+    point = np.zeros((81, 81), np.float32)
+    point[40, 40] = 1
+    row, col = np.mgrid[-40:41, -40:41]
+    soft = blur(point, 2.5)
+    assert soft.sum() == pytest.approx(1, rel=1e-5)
+    assert (soft * row**2).sum() == pytest.approx(2.5**2, rel=0.01)
+    moved = motion_blur(point, (6.0, 3.0))
+    assert moved.sum() == pytest.approx(1, rel=1e-5)
+    # A uniform line of length L has the variance L^2 / 12 along it; sampling it adds a little.
+    assert (moved * row**2).sum() == pytest.approx(6**2 / 12, abs=0.6)
+    assert (moved * row * col).sum() == pytest.approx(6 * 3 / 12, abs=0.3)
+    assert np.array_equal(motion_blur(point, (0.0, 0.0)), point)
+
+
+def test_fringe_makes_a_bright_rim_around_dark_things():
+    step = np.ones((60, 60), np.float32)
+    step[:, :30] = 0.4
+    rim = fringe(step, 0.5, 2.0)
+    assert rim[30, 30:34].max() > 1.05
+    assert rim[30, 26:30].min() < 0.4
+    assert rim[30, 55] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2.0, 6.0, 40.0])
+def test_grain_is_as_wide_as_asked(scale):
+    noise = band_noise((400, 400), scale, np.random.default_rng(1))
+    assert abs(noise.mean()) < 1e-3
+    assert noise.std() == pytest.approx(1, abs=1e-3)
+
+    # The autocorrelation falls to half within a grain and is about gone, or negative, three grains away.
+    def correlation(lag):
+        return float((noise[:, lag:] * noise[:, :-lag]).mean())
+
+    assert correlation(max(1, round(scale / 4))) > 0.4
+    assert correlation(round(3 * scale)) < 0.15
+
+
+@pytest.mark.parametrize("kind", SUPPORTS)
+def test_supports_are_thin_films(kind):
+    support = make_support(kind, (200, 260), grain=0.1, grain_px=4.0, rng=np.random.default_rng(4))
+    assert support.film.shape == (200, 260)
+    assert support.film.min() >= 0
+    assert np.median(support.film) == pytest.approx(1, abs=0.25)
+    assert (support.bar is not None) == (kind == "grid")
+    if kind == "flat":
+        assert (support.film == 1).all()
+    if kind == "holey":
+        assert (support.film == 0).any()
+
+
+def test_nothing_lies_in_a_hole_or_behind_a_grid_bar():
+    for support in ("holey", "grid"):
+        plain, taken = (simulate(seed=3, n=150, median_diameter=8, support=s) for s in ("flat", support))
+        assert 0.2 * len(plain.truth) < len(taken.truth) < 0.98 * len(plain.truth)
+
+
+def test_streaks_run_along_rows():
+    rng = np.random.default_rng(2)
+    flat = 1 + 0.1 * rng.standard_normal((300, 200)).astype(np.float32)
+    streaked = charging(flat, 1.0, np.random.default_rng(0))
+    assert streaked.mean(axis=1).std() > 2 * flat.mean(axis=1).std()
+    assert streaked.mean(axis=1).std() > 1.5 * streaked.mean(axis=0).std()
+    assert np.array_equal(charging(flat, 0.0, rng), flat)
+
+
+def test_shading_has_its_range_and_none_is_none():
+    flat = np.ones((200, 200), np.float32)
+    shaded = shade(flat, 0.4, np.random.default_rng(1))
+    assert 0.2 < np.ptp(shaded) <= 0.4 * 1.6
+    assert np.array_equal(shade(flat, 0.0, np.random.default_rng(1)), flat)
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (16, np.uint16)])
+def test_digitising_saturates_at_its_levels(bits, dtype):
+    grey = digitise(np.array([-1.0, 0.5, 0.75, 1.0, 7.0], np.float32), (0.5, 1.0), bits)
+    top = 2**bits - 1
+    assert grey.dtype == dtype
+    assert grey.tolist() == [0, 0, round(top / 2), top, top]
+
+
+def test_contrast_varies_between_particles_as_asked():
+    scene = simulate(seed=5, n=1500, frame_shape=(900, 900), median_diameter=5, contrast_spread=0.25)
+    assert np.log(scene.truth["contrast"]).std() == pytest.approx(0.25, rel=0.08)
