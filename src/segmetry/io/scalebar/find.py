@@ -79,7 +79,7 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
             core = match.named.core
             texts.append(Text(match.named.text, core.grow(core.height // 3, core.height // 4, image.shape), match.named.confidence))
     footer = find_footer(image, [t.box for t in texts])
-    drawn = [m.bar for m in matches if m.score >= MIN_SCORE] + [b for b in lonely if _surely_drawn(b, image.shape)]
+    drawn = [m.bar for m in matches if m.score >= MIN_SCORE] + [b for b in lonely if _surely_drawn(image, b)]
     mask = build_mask(image, texts, drawn, footer)
     return Annotations(bar, mask, tuple(texts), (note,) if note else ())
 
@@ -156,12 +156,23 @@ def _lonely_bars(image: np.ndarray, proposals: Sequence[tuple[Box, bool]], texts
     return sorted(bars, key=lambda b: -drawn(b))
 
 
-def _surely_drawn(bar: Bar, shape: tuple[int, ...]) -> bool:
-    """Whether a bar without a label is drawn beyond doubt, so that it may be masked: plain, sharp, and near the frame."""
-    near = min(bar.top, shape[0] - bar.bottom) < 0.2 * shape[0]
+def _surely_drawn(image: np.ndarray, bar: Bar) -> bool:
+    """Whether a bar without a label is drawn beyond doubt, so that it may be masked.
+
+    Black or white, of one grey, with square corners, near the upper or lower frame: a rod among the particles has round ends.
+    """
+    near = min(bar.top, image.shape[0] - bar.bottom) < 0.2 * image.shape[0]
     plain = bar.ripple < 0.03 and bar.quality > 0.95
-    extreme = bar.level <= 6 or bar.level >= 249
-    return near and plain and extreme and bar.length >= 4 * bar.thickness
+    extreme = bar.level <= 4 or bar.level >= 251
+    if not (near and plain and extreme and bar.length >= 4 * bar.thickness):
+        return False
+    if bar.thickness < 4:
+        return True
+    sign = 1.0 if bar.contrast > 0 else -1.0
+    inside = slice(int(bar.x0) + 3, int(bar.x1) - 2)
+    x0, x1 = int(np.ceil(bar.x0 + 0.5)), int(np.floor(bar.x1 - 0.5))
+    corners = sign * image[[bar.top + 1, bar.top + 1, bar.bottom - 2, bar.bottom - 2], [x0 + 1, x1 - 1, x0 + 1, x1 - 1]]
+    return bool(np.all(corners > sign * float(np.median(image[bar.top + 1, inside])) - 0.3 * abs(bar.contrast)))
 
 
 def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Line, Reading]]:

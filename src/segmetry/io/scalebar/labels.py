@@ -179,5 +179,5 @@ def confident_texts(read: Sequence[tuple[Line, Reading]]) -> tuple[Text, ...]:
     return tuple(
         Text(reading.text, line.core.grow(line.core.height // 3, line.core.height // 4, (1 << 30, 1 << 30)), reading.confidence)
         for line, reading in read
-        if reading.confidence >= 0.75 and reading.text
+        if reading.confidence >= 0.65 and reading.text
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import cv2
@@ -50,7 +51,11 @@ def find_footer(image: np.ndarray, texts: Sequence[Box]) -> Box | None:
         above = same[max(0, top - 12) : top - 2]
         if above.size and float(above.mean()) > 0.35:
             continue  # no step: the micrograph itself has this level
-        if float(np.median(same[top:])) < 0.55:
+        plain = np.abs(plane[top:].astype(np.int16) - level) <= 6
+        for line in lines:
+            grown = line.grow(line.height, line.height // 2, (height, width))
+            plain[max(0, grown.y0 - top) : max(0, grown.y1 - top), grown.x0 : grown.x1] = True
+        if float(plain.mean()) < 0.9:
             continue
         return Box(0, 0, width, height - top) if flipped else Box(0, top, width, height)
     return None
@@ -65,57 +70,61 @@ def label_box(image: np.ndarray, text: Box) -> Box | None:
     level = int(counts.argmax())
     if counts[max(0, level - 3) : level + 4].sum() < 0.4 * patch.size:
         return None
-    same = (np.abs(image.astype(np.int16) - level) <= 6).astype(np.uint8)
+    same = (np.abs(image.astype(np.int16) - level) <= 4).astype(np.uint8)
     inside = np.argwhere(same[around.y0 : around.y1, around.x0 : around.x1])
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(same, connectivity=4)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(same, connectivity=4)
     ids, sizes = np.unique(
         parts[around.y0 : around.y1, around.x0 : around.x1][inside[:, 0], inside[:, 1]], return_counts=True
     )
     k = int(ids[sizes.argmax()])
-    x, y, w, h, area = (int(v) for v in stats[k])
-    if w * h > 0.2 * height * width or w < text.width * 0.9 or h < text.height * 0.9:
+    x, y, w, h, _area = (int(v) for v in stats[k])
+    if w * h > 0.12 * height * width or w < text.width * 0.9 or h < text.height * 0.9:
         return None
-    # A drawn rectangle: its outline is all there, whatever is written inside.
+    # A drawn rectangle: its outline is all there, and nothing but the text and a bar is in it.
     sides = (same[y, x : x + w], same[y + h - 1, x : x + w], same[y : y + h, x], same[y : y + h, x + w - 1])
-    if min(float(side.mean()) for side in sides) < 0.85 or area < 0.4 * w * h:
+    if min(float(side.mean()) for side in sides) < 0.9:
         return None
-    return Box(x, y, x + w, y + h)
+    plain = same[y : y + h, x : x + w].astype(bool)
+    plain[max(0, around.y0 - y) : max(0, around.y1 - y), max(0, around.x0 - x) : max(0, around.x1 - x)] = True
+    return Box(x, y, x + w, y + h) if float(plain.mean()) > 0.85 else None
 
 
 def looks_drawn(image: np.ndarray, text: Text) -> bool:
-    """Whether a reading is ink and no particle: for one or two characters that a particle may imitate.
+    """Whether a reading is ink and no particle: one or two characters may well be a particle that looks like them.
 
-    Ink has one grey value; and a lone round or straight character (o, 0, I, l, -) away from the corners is taken for
-    a particle.
+    Three letters read with confidence are text anywhere. Fewer must be of one pure grey, and a lone letter must lie in a
+    corner, where panel letters are. Round and straight ones (o, 0, I, l) need the highest confidence.
     """
     height, width = image.shape
     box = text.box.grow(0, 0, (height, width))
-    if box.width < 2 or box.height < 2 or box.height > 0.25 * height:
-        return False
     letters = [c for c in text.text if c.isalnum()]
-    if not letters:
+    if min(box.width, box.height) < 3 or box.height > 0.25 * height or not letters:
         return False
-    if len(letters) >= 3 and text.confidence >= 0.85:
-        return True
-    if text.confidence < 0.9:
+    if len(letters) >= 3 or re.fullmatch(r"[\[(]?\w{1,3}[)\]]", text.text):
+        return text.confidence >= 0.85
+    if not _pure_ink(image[box.y0 : box.y1, box.x0 : box.x1]):
         return False
-    patch = image[box.y0 : box.y1, box.x0 : box.x1]
-    threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
-    light, dark = patch[patch > threshold], patch[patch <= threshold]
-    if light.size < 5 or dark.size < 5:
-        return False
-    spread = min(_spread(light), _spread(dark)) / max(1.0, float(light.mean() - dark.mean()))
     middle_x, middle_y = (box.x0 + box.x1) / 2 / width, (box.y0 + box.y1) / 2 / height
     corner = min(middle_x, 1 - middle_x) < 0.25 and min(middle_y, 1 - middle_y) < 0.25
-    doubtful = all(c in "oO0cCiIlL1nuU8" for c in letters)
-    if doubtful or len(letters) == 1:
-        return corner and spread < 0.2
-    return spread < 0.2
+    if all(c in "oO0IiLl1nuU8" for c in letters):
+        return corner and text.confidence >= 0.9
+    return text.confidence >= (0.65 if corner else 0.9) and (corner or len(letters) > 1)
 
 
-def _spread(values: np.ndarray) -> float:
-    low, high = np.percentile(values, (20, 80))
-    return float(high - low) / 2
+def _pure_ink(patch: np.ndarray) -> bool:
+    """Whether the darker or the brighter pixels of a patch are all of one grey, a few levels wide."""
+    threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
+    light, dark = patch[patch > threshold], patch[patch <= threshold]
+    if light.size < 8 or dark.size < 8:
+        return False
+    step = float(light.mean()) - float(dark.mean())
+    # Over bright or dark particles: much of one extreme grey and little else near it.
+    high, low = int(patch.max()), int(patch.min())
+    if max(float(np.mean(patch >= high - 3)), float(np.mean(patch <= low + 3))) > 0.08:
+        return True
+    # The purer half of either side: the other half is blurred edge.
+    spreads = (np.ptp(np.percentile(light, (50, 95))), np.ptp(np.percentile(dark, (5, 50))))
+    return float(min(spreads)) < max(4.0, 0.08 * step)
 
 
 def build_mask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import cv2
 import numpy as np
 
@@ -33,36 +35,30 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
         hat = cv2.morphologyEx(padded, cv2.MORPH_TOPHAT, np.ones((1, 7), np.uint8))[:, 9:-9]
         threshold = max(40, int(0.35 * np.percentile(hat, 99.5)))
         mask = (hat >= threshold).astype(np.uint8)
-        count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        x, y, w, h, _ = stats[1:].T if count > 1 else np.zeros((5, 0), int)
+        _, _, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        x, y, w, h, _ = stats[1:].T
         fine = (w <= 6) & (h <= 24)
-        if fine.sum() < 8:
+        if not 8 <= fine.sum() <= 600:  # more is noise
             continue
-        x, y, w, h = x[fine], y[fine], w[fine], h[fine]
+        x, y, w, h, middle = x[fine], y[fine], w[fine], h[fine], centroids[1:][fine, 0]
         rows: set[tuple[int, ...]] = set()
-        for row in range(crop.shape[0]):
-            on = np.flatnonzero((y <= row) & (row < y + h))
-            if 8 <= len(on) <= 80:
-                rows.add(tuple(on))
+        for edge in (y, y + h):  # ticks of any length share their upper or their lower ends
+            for row in np.unique(edge):
+                on = np.flatnonzero(np.abs(edge - row) <= 1)
+                if 8 <= len(on) <= 60:
+                    rows.add(tuple(on))
         for on in rows:
-            members = np.array(on)
-            centres = np.array(
-                [
-                    np.average(np.arange(a, a + b), weights=hat[c : c + d, a : a + b].sum(axis=0, dtype=float) + 1e-9)
-                    for a, b, c, d in zip(x[members], w[members], y[members], h[members])
-                ]
-            )
-            order = np.argsort(centres)
-            chain = _longest_even_chain(centres[order])
+            members = np.array(on)[np.argsort(middle[list(on)])]
+            chain = _longest_even_chain(middle[members])
             if len(chain) < 8:
                 continue
-            c = centres[order][chain]
+            who = members[chain]
+            c = np.array([_centre(hat[y[k] : y[k] + h[k], x[k] : x[k] + w[k]], x[k]) for k in who])
             index = np.arange(len(c))
             step, start = np.polyfit(index, c, 1)
             residual = float(np.std(c - (start + step * index)))
             if residual > 0.7:
                 continue
-            who = members[order][chain]
             top, bottom = int(np.median(y[who])), int(np.median(y[who] + h[who]))
             right_number = len(c) in USUAL_COUNTS
             found.append(
@@ -82,20 +78,28 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
     return found[:2]
 
 
+def _centre(patch: np.ndarray, start: int) -> float:
+    weight = patch.sum(axis=0, dtype=np.float64)
+    return float(start + np.dot(weight, np.arange(len(weight))) / weight.sum())
+
+
 def _longest_even_chain(centres: np.ndarray) -> list[int]:
     """Return indices of the longest run of equally spaced positions; other things may lie between them."""
+    places = [float(c) for c in centres]
     best: list[int] = []
-    n = len(centres)
+    n = len(places)
     for i in range(n - 7):
         for j in range(i + 1, min(i + 6, n)):
-            step = centres[j] - centres[i]
-            if step < 3:
+            step = places[j] - places[i]
+            if step < 3 or places[i] + 7 * 0.95 * step > places[-1]:
                 continue
             chain = [i, j]
             while True:
-                expected = centres[chain[0]] + (centres[chain[-1]] - centres[chain[0]]) / (len(chain) - 1) * len(chain)
-                k = int(np.argmin(np.abs(centres - expected)))
-                if k <= chain[-1] or abs(centres[k] - expected) > max(0.8, 0.05 * step):
+                expected = places[i] + (places[chain[-1]] - places[i]) / (len(chain) - 1) * len(chain)
+                k = bisect_left(places, expected)
+                if k == n or (k > 0 and expected - places[k - 1] < places[k] - expected):
+                    k -= 1
+                if k <= chain[-1] or abs(places[k] - expected) > max(0.8, 0.05 * step):
                     break
                 chain.append(k)
             if len(chain) > len(best):
