@@ -14,6 +14,7 @@ import pytest
 
 from segmetry.errors import OptionError, WriteError
 from segmetry.report import report, write_batch, write_result
+from segmetry.report.page import warnings_of
 from segmetry.report.text import format_estimate
 from segmetry.types import Calibration, Image
 
@@ -108,7 +109,7 @@ def test_page_of_one_image_holds_its_numbers(make_result, tmp_path):
         assert value in page.text
         assert rest[rest.index("[") :] in page.text
     number = result.distributions["number"]
-    assert f"{number.n} objects counted" in page.text
+    assert f"{number.n} particles counted" in page.text
     assert "0.5200 nm ± 0.40 %" in page.text
     assert "Scale bar read as 50 nm = 96.2 px" in page.text
     assert "method: otsu" in page.text
@@ -155,7 +156,7 @@ def test_no_particles(make_result, tmp_path):
     result = make_result(0, calibrated=False)
     page = check(report(result, tmp_path / "page.html"))
     assert "Nothing counted" in page.text
-    assert "No objects were found." in page.text
+    assert "No particles were found." in page.text
     assert "No pixel size" in page.text
     assert {f.name for f in write_result(result, tmp_path / "out")} == {"overlay.png", "report.html"}
 
@@ -164,8 +165,8 @@ def test_one_particle(make_result, tmp_path):
     labels = np.zeros((60, 80), np.int32)
     labels[20:40, 30:50] = 1
     page = check(report(make_result(labels=labels, bar=False), tmp_path / "page.html"))
-    assert "1 object counted" in page.text
-    assert "Only 1 object counted" in page.text
+    assert "1 particle counted" in page.text
+    assert "Only 1 particle counted" in page.text
     assert "No scale bar was read." in page.text
 
 
@@ -176,32 +177,30 @@ def test_uncalibrated_says_so_and_stays_in_pixels(make_result, tmp_path):
 
 
 def test_warnings_come_first_and_only_where_due(make_result, tmp_path):
-    quiet = check(report(make_result(40), tmp_path / "a.html"))
-    assert "section" in quiet.tags
-    assert "Only " not in quiet.text
-    loud = check(
-        report(make_result(40, notes=("WARNING: the bar and the metadata differ by 12 %.",)), tmp_path / "b.html")
-    )
+    assert warnings_of(make_result(40)) == []
+    note = "WARNING: the bar and the metadata differ by 12 %."
+    loud = check(report(make_result(40, notes=(note,)), tmp_path / "b.html"))
     assert loud.text.index("differ by 12 %") < loud.text.index("Outlines and numbers")
     assert loud.text.count("differ by 12 %") == 1
     assert "WARNING" not in loud.text
 
 
-def test_metadata_and_bar_that_disagree_are_said(make_result, tmp_path):
-    result = make_result(40)  # the bar says 0.520 nm
-    for size, loud in ((0.60, True), (0.54, False), (6e-4, True)):
-        unit = "µm" if size < 0.01 else "nm"
+def test_metadata_and_bar_that_disagree_are_said(make_result):
+    result = make_result(40)  # the bar says 0.5198 nm
+    for size, unit, loud in ((0.60, "nm", True), (0.54, "nm", False), (6e-4, "µm", True), (5.2e-4, "µm", False)):
         calibration = Calibration((size, size), unit, 0.0, "metadata", "XResolution")
         changed = dataclasses.replace(result, image=result.image.replace(calibration=calibration))
-        text = check(report(changed, tmp_path / "page.html")).text
-        assert ("differ by 13 %" in text) == loud
+        said = [w for w in warnings_of(changed) if "differ by" in w]
+        assert len(said) == loud
+        assert all("differ by 13 %" in w for w in said)
 
 
-def test_saturated_particles_are_said(make_result, tmp_path):
+def test_saturated_particles_are_said(make_result):
     result = make_result(40)
     result.table["saturated"] = np.arange(len(result.table)) < 10
-    page = check(report(result, tmp_path / "page.html"))
-    assert f"10 of {len(result.table)} objects hold saturated pixels" in page.text
+    assert any(f"10 of {len(result.table)} particles hold saturated pixels" in w for w in warnings_of(result))
+    result.table["saturated"] = np.arange(len(result.table)) < 3
+    assert not any("saturated" in w for w in warnings_of(result))
 
 
 def test_a_hundred_thousand_particles_make_a_light_page(make_result, tmp_path):
@@ -211,7 +210,7 @@ def test_a_hundred_thousand_particles_make_a_light_page(make_result, tmp_path):
     table.attrs = result.table.attrs
     page = check(report(dataclasses.replace(result, table=table), tmp_path / "page.html"))
     assert page.tags.count("tr") < 100
-    assert f"The first 20 of {len(table)} objects" in page.text
+    assert f"The first 20 of {len(table)} particles" in page.text
     assert (tmp_path / "page.html").stat().st_size < 1_500_000
 
 
@@ -273,8 +272,10 @@ def test_thousand_images_make_a_page_that_opens(make_result, make_batch, tmp_pat
 
 
 def test_path_may_be_a_folder(make_result, tmp_path):
-    assert report(make_result(3), tmp_path / "folder") == tmp_path / "folder" / "report.html"
-    assert report(make_result(3), str(tmp_path / "x" / "Page.HTML")) == tmp_path / "x" / "Page.HTML"
+    result = make_result(3)
+    for given, written in (("folder", "folder/report.html"), ("x/Page.HTML", "x/Page.HTML")):
+        assert report(result, str(tmp_path / given)) == tmp_path / written
+        assert (tmp_path / written).is_file()
 
 
 @pytest.mark.parametrize("wrong", [[], 7, "result", [1, 2], None])
@@ -286,8 +287,9 @@ def test_what_is_no_result_is_refused(wrong, tmp_path):
 
 def test_place_that_cannot_be_written_is_one_line(make_result, tmp_path):
     (tmp_path / "file").write_text("in the way")
+    result = make_result(3)
     with pytest.raises(WriteError) as error:
-        report(make_result(3), tmp_path / "file" / "report.html")
+        report(result, tmp_path / "file" / "report.html")
     assert "\n" not in str(error.value)
     with pytest.raises(WriteError):
-        write_result(make_result(3), tmp_path / "file" / "folder")
+        write_result(result, tmp_path / "file" / "folder")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from segmetry.measure import Distribution, RadialDistribution
+    from segmetry.types import Calibration
 
 INK, FAINT, LINE, ACCENT, SECOND = "#1f2933", "#6b7783", "#c5ccd3", "#0072b2", "#d55e00"
 """Text, quiet text, axes; blue and vermilion of the Okabe-Ito palette, which the colour-blind tell apart."""
@@ -72,7 +73,7 @@ def size_distribution(distribution: Distribution, *, name: str = "") -> Figure:
     name = name or NAMES.get(distribution.measure, distribution.measure.replace("_", " "))
     edges, density = np.asarray(distribution.edges, float), np.asarray(distribution.density, float)
     logarithmic = _is_geometric(edges)
-    if density.size and np.isfinite(density).any():
+    if distribution.n > 0 and np.isfinite(density).any():
         top.stairs(density, edges, fill=True, color=ACCENT, alpha=0.28, linewidth=0)
         top.stairs(density, edges, color=ACCENT, linewidth=1.1)
         low, high = (np.asarray(b, float) for b in (distribution.density_low, distribution.density_high))
@@ -175,11 +176,8 @@ def shape_scatter(table: DataFrame, *, x: str = "equivalent_diameter", y: str = 
     right.stairs(counts, edges, orientation="horizontal", color=ACCENT, linewidth=1)
     middle = float(np.median(values))
     right.axhline(middle, color=SECOND, linewidth=1.1)
-    right.annotate(
-        f"median {middle:.2f}", (1, middle), xycoords=("axes fraction", "data"), xytext=(0, 2),
-        textcoords="offset points", ha="right", va="bottom", color=SECOND, fontsize=7.5,
-    )  # fmt: skip
-    right.set_xlabel("objects")
+    right.set_title(f"median {middle:.2f}", fontsize=7.5, color=SECOND, loc="right")
+    right.set_xlabel("particles")
     right.set_xlim(left=0)
     if len(rows) > len(shown):
         left.set_title(
@@ -188,54 +186,40 @@ def shape_scatter(table: DataFrame, *, x: str = "equivalent_diameter", y: str = 
     return figure
 
 
-def picking_bias(
-    size: Sequence[float], share: Sequence[float], *, n: Sequence[int] | None = None, unit: str = ""
-) -> Figure:
-    """Return the share of objects that picking dropped against their size.
+def picking_bias(edges: Sequence[float], share: Sequence[float], *, unit: str = "") -> Figure:
+    """Return the share of the particles that picking dropped against their size.
 
     Parameters
     ----------
-    size : (K + 1,) or (K,) sequence of float
-        Edges of the size classes, or their centres.
+    edges : (K + 1,) sequence of float
+        Edges of the classes of size.
     share : (K,) sequence of float
-        Share dropped in each class, 0 to 1; nan where a class is empty.
-    n : (K,) sequence of int, optional
-        Objects in each class before picking, written above the steps.
+        Share dropped in each class, 0 to 1.
     unit : str, optional
-        Unit of `size`.
+        Unit of `edges`.
     """
     figure, (axes,) = _subplots(5.6, 2.3)
-    x, y = np.asarray(size, float), 100 * np.asarray(share, float)
-    if len(x) == len(y) + 1:
-        axes.stairs(np.nan_to_num(y), x, fill=True, color=SECOND, alpha=0.28)
-        axes.stairs(np.nan_to_num(y), x, color=SECOND, linewidth=1.1)
-        middle = np.sqrt(x[1:] * x[:-1]) if _is_geometric(x) else (x[1:] + x[:-1]) / 2
-        if _is_geometric(x):
-            _log_axis(axes)
-    else:
-        axes.plot(x, y, color=SECOND, marker="o", markersize=3, linewidth=1.1)
-        middle = x
-    if n is not None and len(middle) <= 16:
-        for at, height, count in zip(middle, np.nan_to_num(y), n, strict=True):
-            if count:
-                axes.annotate(f"{count}", (at, height), xytext=(0, 2), textcoords="offset points", ha="center",
-                              fontsize=7, color=FAINT)  # fmt: skip
-    axes.set_ylim(0, 108)
+    x, y = np.asarray(edges, float), 100 * np.asarray(share, float)
+    axes.stairs(y, x, fill=True, color=SECOND, alpha=0.28)
+    axes.stairs(y, x, color=SECOND, linewidth=1.1)
+    if 0 < 4 * x[0] < x[-1]:
+        _log_axis(axes)
+    axes.set_ylim(0, 100)
     axes.set_yticks([0, 50, 100])
     axes.set_ylabel("dropped (%)")
     axes.set_xlabel(_label("equivalent diameter", pretty_unit(unit)))
     return figure
 
 
-def picking_of(info: Mapping[str, Any]) -> Figure | None:
+def picking_of(info: Mapping[str, Any], calibration: Calibration) -> Figure | None:
     """Return the picking bias that a segmentation's record holds, or None where nothing was picked out."""
     picking = info.get("picking")
     if not isinstance(picking, Mapping):
         return None
-    size, share = picking.get("diameter_edges_px", ()), picking.get("share_dropped", ())
+    edges, share = picking.get("diameter_edges_px", ()), picking.get("share_dropped", ())
     if not any(s > 0 for s in share):
         return None
-    return picking_bias(size, share, n=picking.get("n"), unit=PIXEL)
+    return picking_bias([calibration.pixel_size * e for e in edges], share, unit=calibration.unit)
 
 
 def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | None = None) -> Figure | None:
@@ -315,7 +299,7 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"<!DOCTYPE.*?>\s*|<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
     text = text.replace("'DejaVu Sans'", _FONTS).replace("DejaVu Sans", _FONTS)
     return re.sub(r"[ \t]+\n", "\n", text)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from segmetry.pipeline import Result
 
 MAX_TARGETS = 600
-"""Objects that answer to the pointer; beyond, the page would grow heavy."""
+"""Particles that answer to the pointer; beyond, the page would grow heavy."""
 MAX_THUMBNAILS = 400
 MAX_JPEG = 900_000
 
@@ -137,7 +137,7 @@ def draw(result: Result) -> Drawn:
     if result.radial is not None and np.isfinite(np.asarray(result.radial.g, float)).any():
         drawings["radial-distribution"] = figures.radial(result.radial)
     drawings["shape"] = figures.shape_scatter(table)
-    drawings["picking"] = figures.picking_of(result.segmentation.info)
+    drawings["picking"] = figures.picking_of(result.segmentation.info, result.image.calibration)
     return Drawn(made, labels, legend, {n: figures.svg(f) for n, f in drawings.items() if f is not None}, plane)
 
 
@@ -218,7 +218,8 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
         n_failed=len(batch.failures),
         n_found=sum(r["n"] for r in rows),
         n_counted=number.n if number is not None else 0,
-        notes=list(dict.fromkeys((*getattr(batch, "notes", ()), *(number.notes if number is not None else ())))),
+        warnings=list(batch.notes),
+        notes=list(number.notes) if number is not None else [],
         d50=print_estimate(d50.value, d50.low, d50.high, d50.unit) if d50 is not None else None,
         level=format_share(d50.level) if d50 is not None else "",
         key=[(k.upper(), page.estimate_row(k, batch.estimates[k])) for k in ("d10", "d50", "d90")
@@ -277,7 +278,7 @@ def _flat(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, st
     if labels.ndim > 2:
         labels = labels.reshape(-1, *labels.shape[-2:])
         plane = int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
-        words = f"plane {plane + 1} of {len(labels)}, the one that objects fill most"
+        words = f"plane {plane + 1} of {len(labels)}, the one that particles fill most"
         pixels = pixels.reshape(-1, *pixels.shape[-2:])[min(plane, pixels.size // labels[0].size - 1)]
         labels = labels[plane]
         if ignore is not None:
@@ -288,7 +289,7 @@ def _flat(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, st
 
 
 def _dropped(result: Result) -> np.ndarray:
-    """Return the labels of the objects that do not enter the statistics: they touch the frame, so have no weight."""
+    """Return the labels of the particles that do not enter the statistics: they touch the frame, so have no weight."""
     settings = result.recipe.as_dict().get("statistics", {})
     if not settings.get("edge_correction", True) or "edge_weight" not in result.table:
         return np.zeros(0, np.int64)
@@ -297,7 +298,7 @@ def _dropped(result: Result) -> np.ndarray:
 
 
 def _targets(result: Result, drawn: Drawn) -> list[dict[str, str]]:
-    """Return an outline in display pixels and a line of words for each object, to show under the pointer."""
+    """Return an outline in display pixels and a line of words for each particle, to show under the pointer."""
     from scipy.ndimage import find_objects
 
     table = result.table
@@ -332,21 +333,20 @@ def _bar_crop(result: Result) -> str:
     pixels, _, ignore, _ = _flat(result)
     if bar is None or pixels.shape != result.annotations.ignore.shape:
         return ""
-    rows, cols = pixels.shape
-    aside = max(12, round(0.15 * bar.length_px))
-    above = max(24, round(0.07 * rows))
-    top, bottom = max(0, int(min(bar.y0, bar.y1)) - above), min(rows, int(max(bar.y0, bar.y1)) + above + 1)
-    left, right = max(0, int(min(bar.x0, bar.x1)) - aside), min(cols, int(max(bar.x0, bar.x1)) + aside + 1)
-    if bottom - top < 2 or right - left < 2:
+    reach = np.array([max(24, round(0.12 * pixels.shape[0])), max(12, round(0.15 * bar.length_px))])
+    ends = np.array([[bar.y0, bar.x0], [bar.y1, bar.x1]])
+    low = np.maximum(np.floor(ends.min(0)).astype(int) - reach, 0)
+    high = np.minimum(np.ceil(ends.max(0)).astype(int) + reach + 1, pixels.shape)
+    if (high - low < 2).any():
         return ""
-    crop = stretch(pixels, ignore=ignore)[top:bottom, left:right]
+    crop = stretch(pixels, ignore=ignore)[low[0] : high[0], low[1] : high[1]]
     zoom = float(np.clip(420 / crop.shape[1], 0.25, 4))
     crop = cv2.resize(crop, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
     crop = cv2.cvtColor(crop, cv2.COLOR_GRAY2RGB)
     for x in (bar.x0, bar.x1):
-        at = round((x - left + 0.5) * zoom)
-        y = round(((bar.y0 + bar.y1) / 2 - top + 0.5) * zoom)
-        cv2.line(crop, (at, y - 14), (at, y + 14), BAR, 1)
+        at = round((x - low[1] + 0.5) * zoom)
+        y = round((ends[:, 0].mean() - low[0] + 0.5) * zoom)
+        cv2.line(crop, (at, y - 18), (at, y + 18), BAR, 2)
     return _data("jpeg", encode_jpeg(crop, 90))
 
 
@@ -364,9 +364,9 @@ def _row_flags(row: Mapping[str, Any]) -> list[str]:
     flags = [] if (row.get("pixel_size") or {}).get("value") else ["not calibrated"]
     n = row.get("n") or 0
     if n == 0:
-        flags.append("no objects")
+        flags.append("no particles")
     elif n < page.FEW:
-        flags.append("few objects")
+        flags.append("few particles")
     return flags + [
         note.partition("WARNING")[2].lstrip(": ") for note in row.get("notes", ()) if note.startswith("WARNING")
     ]

@@ -20,6 +20,7 @@ DROPPED = (240, 70, 40)
 """Dashed outline of particles that touch the frame and do not enter the statistics."""
 BAR = (255, 60, 255)
 """The scale bar as it was read."""
+BAR_TEXT = (255, 190, 255)
 IGNORED = (120, 110, 255)
 """Hatching over pixels that are not specimen."""
 
@@ -125,7 +126,7 @@ def layers(
     if numbers:
         texts += _place_numbers(shown, font_size := _font_size(size), _text_width(font_size))
     if bar is not None:
-        texts += _draw_bar(drawing, bar, scale)
+        texts += _draw_bar(drawing, bar, scale, ignore)
     if texts:
         drawing = _write(drawing, texts)
     return Layers(base, drawing, scale)
@@ -338,7 +339,7 @@ def _place_numbers(labels: np.ndarray, height: int, digit: float) -> list[Any]:
     for label in chosen.tolist():
         wide, high = digit * len(str(label)) + 2, height + 1
         row, col = mean_row[label], mean_col[label]
-        middle = _window(row, col, wide, high)
+        middle = _window(row, col, 1.7 * wide, 1.7 * high)  # a number that fills a particle hides it
         inside = _fits(middle, labels.shape) and bool((labels[middle] == label).all())
         beside = [
             (row, right[label] + wide / 2 + 3),
@@ -367,8 +368,8 @@ def _fits(window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     return all(w.start >= 0 and w.stop <= n for w, n in zip(window, shape, strict=True))
 
 
-def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float) -> list[Any]:
-    """Draw a line over the bar with a tick at each end; return the text to write beside it."""
+def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float, ignore: np.ndarray | None) -> list[Any]:
+    """Draw a line over the bar with a tick at each end; return the text to write where the image's own label is not."""
     ends = [(round((x + 0.5) * scale), round((y + 0.5) * scale)) for x, y in ((bar.x0, bar.y0), (bar.x1, bar.y1))]
     canvas = np.zeros(drawing.shape[:2], np.uint8)
     along = np.subtract(ends[1], ends[0])
@@ -386,11 +387,18 @@ def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float) -> list[Any]:
     size = _font_size(canvas.shape) + 2
     text = f"{bar.value:g} {bar.unit}"
     half = _font(size).getlength(text) / 2
-    x = float(np.clip((ends[0][0] + ends[1][0]) / 2, half + 2, max(drawing.shape[1] - half - 2, half + 2)))
-    y = (ends[0][1] + ends[1][1]) / 2 - tick - size * 0.8
-    if y < size:
-        y = (ends[0][1] + ends[1][1]) / 2 + tick + size * 0.8
-    return [(text, x, y, size, BAR)]
+    middle, level = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2
+    away = tick + 0.8 * size
+    right, left = max(end[0] for end in ends) + half + 8, min(end[0] for end in ends) - half - 8
+    taken = np.zeros(canvas.shape, bool) if ignore is None else _resize_nearest(ignore, canvas.shape)
+    best, fewest = (middle, level - away), 2.0
+    for x, y in ((middle, level + away), (middle, level - away), (right, level), (left, level)):
+        window = _window(y, x, 2 * half, size)
+        if _fits(window, canvas.shape) and (share := float(taken[window].mean())) < fewest:
+            best, fewest = (x, y), share
+    x = float(np.clip(best[0], half + 2, max(drawing.shape[1] - half - 2, half + 2)))
+    y = float(np.clip(best[1], size, max(drawing.shape[0] - size, size)))
+    return [(text, x, y, size, BAR_TEXT)]
 
 
 def _write(drawing: np.ndarray, texts: list[Any]) -> np.ndarray:

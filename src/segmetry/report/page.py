@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segmetry.pipeline import Result
 
 FEW = 30
-"""Fewer counted objects than this are said loudly: resampling so few makes intervals that are too narrow."""
+"""Fewer counted particles than this are said loudly."""
 
 TABLE_ROWS = 20
 TABLE_COLUMNS = (
@@ -35,9 +35,9 @@ HEADS = {"label": "no.", "equivalent_diameter": "diameter", "nearest_neighbour_d
          "intensity_mean": "mean grey"}  # fmt: skip
 
 ESTIMATES = {
-    "d10": ("D10", "a tenth of the objects are smaller"),
-    "d50": ("D50", "median: half of the objects are smaller"),
-    "d90": ("D90", "nine tenths of the objects are smaller"),
+    "d10": ("D10", "a tenth of the particles are smaller"),
+    "d50": ("D50", "median: half of the particles are smaller"),
+    "d90": ("D90", "nine tenths of the particles are smaller"),
     "span": ("Span", "(D90 − D10) / D50"),
     "mean": ("Mean diameter", "arithmetic mean"),
     "d32": ("D32 (Sauter)", "mean size weighted by surface"),
@@ -49,13 +49,17 @@ ESTIMATES = {
     "lognormal_median": ("Log-normal median", "of the log-normal law that fits best"),
     "lognormal_gsd": ("Log-normal geometric standard deviation", "of the log-normal law that fits best"),
     "lognormal_distance": ("Distance to the log-normal", "largest gap between the two cumulative curves"),
-    "number_density": ("Number density", "objects per area"),
-    "area_fraction": ("Area fraction", "share of the area that objects cover"),
-    "volume_fraction": ("Volume fraction", "share of the volume that objects fill"),
+    "number_density": ("Number density", "particles per area (volume)"),
+    "area_fraction": ("Area fraction", "share of the area that particles cover"),
+    "volume_fraction": ("Volume fraction", "share of the volume that particles fill"),
     "nearest_neighbour_distance": ("Nearest neighbour", "mean distance from centre to nearest centre"),
     "clark_evans": ("Clark–Evans index", "mean nearest distance over that of points without order"),
     "aspect_ratio": ("Aspect ratio", "mean of long axis by short axis"),
     "circularity": ("Circularity", "mean of 4π area / perimeter²"),
+    "roundness": ("Roundness", "mean of 4 area / (π largest Feret diameter²)"),
+    "solidity": ("Solidity", "mean of area / convex area"),
+    "feret_max": ("Largest Feret diameter", "mean"),
+    "feret_min": ("Smallest Feret diameter", "mean"),
 }
 """Words and meaning of the statistics; one that is not here shows under its own name."""
 
@@ -75,7 +79,7 @@ class Row(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A column's head in the table of objects."""
+    """A column's head in the table of particles."""
 
     name: str
     unit: str
@@ -103,7 +107,7 @@ def estimate_row(key: str, estimate: Estimate) -> Row:
 
 
 def table_head(table: pd.DataFrame, meanings: Mapping[str, str]) -> tuple[list[Head], list[list[str]]]:
-    """Return heads and the first rows of the table of objects as text: the columns that most people look for."""
+    """Return heads and the first rows of the table of particles as text: the columns that most people look for."""
     units = table.attrs.get("units", {})
     columns = [c for c in TABLE_COLUMNS if c in table]
     if len(columns) < 4:
@@ -114,7 +118,7 @@ def table_head(table: pd.DataFrame, meanings: Mapping[str, str]) -> tuple[list[H
     cells = [[_cell(v) for v in row] for row in top[columns].itertuples(index=False)]
     flags = [c for c in FLAGS if c in table]
     if flags:
-        heads.append(Head("flags", "", "doubts about this object"))
+        heads.append(Head("flags", "", "doubts about this particle"))
         for row, marks in zip(cells, top[flags].itertuples(index=False), strict=True):
             row.append(", ".join(FLAGS[c] for c, mark in zip(flags, marks, strict=True) if mark))
     return heads, cells
@@ -140,12 +144,14 @@ def warnings_of(result: Result) -> list[str]:
     number = result.distributions.get("number")
     n = number.n if number is not None else len(table)
     if len(table) == 0:
-        loud.append("No objects were found. Look at the image below; another method or another polarity may find them.")
+        loud.append(
+            "No particles were found. Look at the image below; another method or another polarity may find them."
+        )
     elif n == 0:
         loud.append(f"Nothing could be counted: {_all(len(table))} the frame or could not be measured.")
     elif n < FEW:
         loud.append(
-            f"Only {plural(n, 'object')} counted: below {FEW}, intervals from resampling tend to be too narrow."
+            f"Only {plural(n, 'particle')} counted: the intervals are wide, and a few odd ones can move every number."
         )
     for flag, share, words in (
         ("saturated", 0.1, "hold saturated pixels: grey values and edges there are cut off"),
@@ -154,7 +160,7 @@ def warnings_of(result: Result) -> list[str]:
     ):
         marked = int(table[flag].sum()) if flag in table else 0
         if len(table) and marked > share * len(table):
-            loud.append(f"{marked} of {plural(len(table), 'object')} {words}.")
+            loud.append(f"{marked} of {plural(len(table), 'particle')} {words}.")
     return list(dict.fromkeys(loud))
 
 
@@ -200,7 +206,7 @@ def _disagreement(pixel_size: float, unit: str, bar: Any) -> float:
 
 
 def _all(n: int) -> str:
-    return "the only object touches" if n == 1 else f"all {n} objects touch"
+    return "the only particle touches" if n == 1 else f"all {n} particles touch"
 
 
 def _shown_unit(unit: str) -> str:

@@ -131,7 +131,7 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     n = sum(row.get("n") or 0 for row in batch.rows)
     failed = f"; {plural(len(batch.failures), 'more image')} could not be analysed" if batch.failures else ""
     write.say(
-        f"{plural(len(batch.rows), 'image')} with {plural(n, 'object')} {'was' if len(batch.rows) == 1 else 'were'} "
+        f"{plural(len(batch.rows), 'image')} with {plural(n, 'particle')} {'was' if len(batch.rows) == 1 else 'were'} "
         f"analysed with {provenance.software} {provenance.version}{failed}."
     )
     write.say(_sources_sentence(batch.rows))
@@ -175,16 +175,17 @@ def _pixel_sentence(calibration: Calibration, bar: Any) -> str:
 def _sources_sentence(rows: list[dict[str, Any]]) -> str:
     counts: dict[str, int] = {}
     for row in rows:
-        source = (row.get("pixel_size") or {}).get("source") or "none"
+        pixel = row.get("pixel_size") or {}
+        source = pixel.get("source", "none") if pixel.get("value") else "none"
         counts[source] = counts.get(source, 0) + 1
     words = {
-        "metadata": "from the metadata of the file",
-        "scale bar": "from the burned-in scale bar",
-        "user": "from the user",
-        "none": "not known",
+        "metadata": "came from the metadata of the file for {}",
+        "scale bar": "was read from the burned-in scale bar for {}",
+        "user": "was given by the user for {}",
+        "none": "was not known for {}",
     }
-    parts = [f"{words.get(s, s)} for {format_count(c)}" for s, c in sorted(counts.items(), key=lambda kv: -kv[1])]
-    return f"the pixel size was taken {', '.join(parts)} of the images." if parts else "no image gave a result."
+    parts = [words[source].format(plural(n, "image")) for source, n in sorted(counts.items(), key=lambda kv: -kv[1])]
+    return f"the pixel size {_and(parts)}." if parts else "no image gave a result."
 
 
 def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[str, Any]) -> None:
@@ -195,8 +196,8 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
     how = f"by the method “{name}”" + (f" ({summary})" if summary else "")
     if name in _METHOD_SOURCES:
         how += f" {write.cite(_METHOD_SOURCES[name])}"
-    polarity = {"dark": "dark objects on a brighter ground", "bright": "bright objects on a darker ground"}
-    what = polarity.get(str(info.get("polarity", "")), "objects")
+    polarity = {"dark": "dark particles on a brighter ground", "bright": "bright particles on a darker ground"}
+    what = polarity.get(str(info.get("polarity", "")), "particles")
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
     picking = info.get("picking") or {}
     before, kept = picking.get("n_before"), picking.get("n_kept")
@@ -205,7 +206,7 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
             "inside": "only those that do not touch the frame",
             "isolated": "only those that stand alone and are compact",
         }.get(picking.get("rule", ""), "some")
-        write.say(f"of the {plural(before, 'object')} found, {rule} were kept ({format_count(kept)}).")
+        write.say(f"of the {plural(before, 'particle')} found, {rule} were kept ({format_count(kept)}).")
 
 
 def _say_statistics(
@@ -213,23 +214,23 @@ def _say_statistics(
 ) -> None:
     number = distributions.get("number")
     if number is None or number.n == 0:
-        write.say("no object was left to count, so there are no statistics.")
+        write.say("no particle was left to count, so there are no statistics.")
         return
     settings = recipe.get("statistics") or {}
-    who = f"the {plural(number.n, 'object')}"
+    who = f"the {plural(number.n, 'particle')}"
     if settings.get("edge_correction", True):
         if number.n_dropped:
             were = "was" if number.n_dropped == 1 else "were"
-            who = f"{plural(number.n_dropped, 'object')} that touched the frame {were} left out; the other {who[4:]}"
+            who = f"{plural(number.n_dropped, 'particle')} that touched the frame {were} left out; the other {who[4:]}"
         write.say(
             f"{who} entered with Miles–Lantuéjoul weights WH/((W − Fx)(H − Fy)), which make up for the smaller "
-            "chance of a large object to lie whole inside the frame (W × H: frame, Fx × Fy: the object’s box) "
+            "chance of a large particle to lie whole inside the frame (W × H: frame, Fx × Fy: the particle’s box) "
             f"{write.cite('miles', 'iso13322')}."
         )
     else:
         write.say(
             f"{who}, those that touch the frame among them, entered with equal weights: the frame’s bias against large "
-            "objects was not corrected."
+            "particles was not corrected."
         )
     shown = [(k, estimates[k]) for k in ("d10", "d50", "d90") if k in estimates and np.isfinite(estimates[k].value)]
     if not shown:
@@ -245,7 +246,7 @@ def _say_statistics(
         keys = [key for word, key in _INTERVAL_SOURCES.items() if word in d50.method]
         how = f" ({d50.method})" + (f" {write.cite(*keys)}" if keys else "") if d50.method else ""
         write.say(
-            f"brackets hold {format_share(d50.level)} intervals for the population that the objects were drawn "
+            f"brackets hold {format_share(d50.level)} intervals for the population that the particles were drawn "
             f"from{how}."
         )
         if shares:
