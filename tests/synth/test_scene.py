@@ -206,3 +206,14 @@ def test_wrong_options_are_told_in_one_line(options, hint):
 def test_record_goes_through_plain_data():
     record = ParticleScene(shapes={"rod": 2, "sphere": 1}, levels=(0.1, 1.2))
     assert ParticleScene.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+
+
+def test_bands_change_the_contrast_inside_particles_only():
+    plain, banded = (simulate(seed=5, n=20, bands=b, **CLEAN) for b in (0.0, 0.5))
+    changed = plain.image.pixels != banded.image.pixels
+    assert np.array_equal(plain.labels, banded.labels)
+    assert changed[plain.labels > 0].mean() > 0.9
+    far = np.ones(changed.shape, bool)
+    for w in plain.labels_whole:  # a pixel around each mask may be covered by less than half
+        far[max(w.row - 1, 0) : w.row + w.mask.shape[0] + 1, max(w.col - 1, 0) : w.col + w.mask.shape[1] + 1] = False
+    assert not changed[far].any()

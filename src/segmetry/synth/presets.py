@@ -99,8 +99,9 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
         "support": _pick(rng, _SUPPORTS),
         "support_grain": _short(_log_uniform(rng, 0.03, 0.4) * (0.4 if is_sem else 1.0)),
         "support_grain_px": _short(_log_uniform(rng, 2, 12)),
-        "attenuation": _short(_log_uniform(rng, 0.25, 2.5) / median) if transmission else None,
+        "attenuation": _short(_log_uniform(rng, 0.25, 4.0) / median) if transmission else None,
         "contrast_spread": _short(rng.uniform(0, 0.35 if transmission else 0.2)),
+        "bands": _short(rng.uniform(0.1, 0.6)) if not is_sem and rng.uniform() < 0.3 else 0.0,
         "background": _short(_log_uniform(rng, 0.05, 0.35)),
         "film_depth": _short(rng.uniform(0.03, 0.25)),
         "surface_grain": _short(rng.uniform(0, 0.5)) if is_sem else 0.0,
@@ -151,8 +152,8 @@ def scenes(n: int, *, seed: int = 0, kind: str | None = None) -> Iterator[Scene]
 
     Examples
     --------
-    >>> first = next(scenes(3, seed=7))
-    >>> again = next(scenes(1, seed=7))
+    >>> first = next(scenes(3, seed=3))
+    >>> again = next(scenes(1, seed=3))
     >>> first.image.pixels.tobytes() == again.image.pixels.tobytes()
     True
     """

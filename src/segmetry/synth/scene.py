@@ -96,6 +96,9 @@ class ParticleScene:
         Optical depth per `unit` of thickness; unless told, a median particle's diameter has depth 1.1 (BF) or 1.
     contrast_spread : float
         Standard deviation of the logarithm of the contrast from particle to particle (diffraction contrast).
+    bands : float
+        Strength of light and dark bands across each particle (bent or twinned crystals): its depth is multiplied by
+        ``1 + bands * sin(...)`` of a random direction, phase and width. TEM and STEM only.
     background : float
         Signal of the bare support in dark field and SEM, where a median particle has 1.
     support : str
@@ -171,6 +174,7 @@ class ParticleScene:
     margin_px: float | None = None
     attenuation: float | None = None
     contrast_spread: float = 0.0
+    bands: float = 0.0
     background: float = 0.15
     support: str = "flat"
     film_depth: float = 0.1
@@ -297,6 +301,7 @@ _RANGES = (
     ("sintering", 0, 0.9),
     ("attenuation", 0, 1e12),
     ("contrast_spread", 0, 3),
+    ("bands", 0, 1),
     ("background", 0, 100),
     ("film_depth", 0, 10),
     ("support_grain", 0, 10),
@@ -386,6 +391,7 @@ class _Particle:
     outline: np.ndarray
     reach: float
     contrast: float
+    bands: tuple[float, float, float]  # waves per px along row and column, phase
 
     @property
     def is_round(self) -> bool:
@@ -429,7 +435,10 @@ def _particles(o: ParticleScene, diameters: np.ndarray) -> list[_Particle]:
         outline = body.outline * scale
         reach = diameter / 2 if name in same else float(np.hypot(outline[:, 0], outline[:, 1]).max())
         contrast = math.exp(o.contrast_spread * contrast_rng.standard_normal())
-        made.append(_Particle(name, float(diameter), body, scale, outline, reach, contrast))
+        turn, phase, waves = contrast_rng.uniform(0, 2 * math.pi, 3)
+        per_px = (0.4 + 0.25 * waves) / diameter  # 0.4 to 2 waves across
+        bands = (per_px * math.cos(turn), per_px * math.sin(turn), phase)
+        made.append(_Particle(name, float(diameter), body, scale, outline, reach, contrast, bands))
     return made
 
 
@@ -492,12 +501,13 @@ def _populate(
 class _Maps:
     """What the particles do to each pixel of the specimen, filled one particle after the other, lowest first."""
 
-    def __init__(self, frame: tuple[int, int], surface: bool) -> None:
+    def __init__(self, frame: tuple[int, int], surface: bool, bands: float) -> None:
         self.depth = np.zeros(frame, np.float32)
         self.height = np.zeros(frame, np.float32)
         self.material = np.zeros(frame, np.float32)
         self.ids = np.zeros(frame, np.int32)
         self.surface = surface
+        self.bands = bands
 
     def add(
         self, p: _Particle, centre: np.ndarray, z: float, ident: int, core: tuple[float, float] | None
@@ -521,6 +531,10 @@ class _Maps:
         if core is not None and core[0] > 0:
             inner_low, inner_high = p.body.surfaces(rows / np.float32(core[0]), cols / np.float32(core[0]))
             depth += pixel_means(inner_high - inner_low, samples) * np.float32(weight * core[0] * (core[1] - 1))
+        if self.bands > 0:
+            along_row, along_col, phase = p.bands
+            wave = (np.arange(r0, r1) - centre[0])[:, None] * along_row + (np.arange(c0, c1) - centre[1]) * along_col
+            depth *= (1 + self.bands * np.sin(2 * math.pi * wave + phase)).astype(np.float32)
         self.depth[window] += depth
         if self.surface:
             above = pixel_means(top, samples) / np.maximum(cover, 1e-6) * np.float32(p.scale) + np.float32(z)
@@ -634,7 +648,7 @@ def _draw(
     frame: tuple[int, int],
 ) -> tuple[_Maps, list[WholeMask], list[dict[str, Any]]]:
     """Return the maps, the masks of whole particles and their rows of truth, lowest particle first."""
-    maps = _Maps(frame, o.kind == "sem")
+    maps = _Maps(frame, o.kind == "sem", o.bands)
     whole: list[WholeMask] = []
     rows: list[dict[str, Any]] = []
     tops = z + np.array([p.body.height * p.scale for p in particles]) / 2
