@@ -157,10 +157,13 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     frame_shape = tuple(stop - start for start, stop in frame)
     radial = None
     if flat:
-        points = table[["centroid-0", "centroid-1"]].to_numpy(float) - np.array([f[0] for f in frame]) + 0.5
+        (top, bottom), (left, right) = frame
+        row_size, col_size = calibration.spacing
+        # A pixel reaches half a pixel to either side of its centre.
+        points = (table[["centroid-0", "centroid-1"]].to_numpy(float) - (top - 0.5, left - 0.5)) * calibration.spacing
         radial = radial_distribution(
-            points * np.array(calibration.spacing),
-            tuple(n * s for n, s in zip(frame_shape, calibration.spacing, strict=True)),
+            points,
+            ((bottom - top) * row_size, (right - left) * col_size),
             unit=calibration.unit,
             level=statistics.level,
             rel_uncertainty=calibration.rel_uncertainty,

@@ -17,12 +17,12 @@ def show_info(inputs: list[str], *, scale: str, pixel_size: str | None, page: in
     from segmetry.pipeline import plain
     from segmetry.recipe import Recipe
 
-    Recipe(scale=scale, pixel_size=pixel_size, page=page)  # type: ignore[arg-type]  # checked there, before any file
+    recipe = Recipe(scale=scale, pixel_size=pixel_size, page=page)  # type: ignore[arg-type]  # checked there, before any file
     paths = find_inputs(inputs)
     found, failed = [], 0
     for path in paths:
         try:
-            image, annotations = calibrate(read(path, page=page), scale=scale, pixel_size=pixel_size)
+            image, annotations = calibrate(read(path, page=page), scale=recipe.scale, pixel_size=pixel_size)
         except SegmetryError as error:
             print(f"segmetry: {' '.join(str(error).split())}", file=sys.stderr)
             failed += 1
