@@ -51,6 +51,8 @@ def _block(facts: dict[str, object]) -> str:
     for key, value in facts.items():
         if isinstance(value, dict):
             value = [f"{k}: {v}" for k, v in value.items()]
+        if key == "shape" and isinstance(value, list | tuple):
+            value = " × ".join(map(str, value))
         if isinstance(value, list | tuple):
             rows = [str(v) for v in value] or ["none"]
             lines += [f"{key if i == 0 else '':<{width}}  {row}" for i, row in enumerate(rows)]

@@ -20,10 +20,10 @@ MAX_DISAGREEMENT = 0.05
 def calibrate(image: Image, *, scale: Scale = "auto", pixel_size: str | None = None) -> tuple[Image, Annotations]:
     """Return the image with its pixel size and with burned-in text masked, and what was burned in.
 
-    The user's own `pixel_size` outranks all. ``"auto"`` takes the metadata where there are any, else the scale bar; where
-    both are known, a difference of over 5 % is reported in the notes, and the metadata stand: they are exact and belong
-    to the file, while a bar has to be read. (They are wrong where an image was resized by a program that kept them; then
-    ``scale="bar"`` is right, and the note says so.)
+    The user's own `pixel_size` outranks all. ``"auto"`` takes the metadata where there are any, else the scale bar;
+    where both are known, a difference of over 5 % is reported in the notes, and the metadata stand: they are exact and
+    belong to the file, while a bar has to be read. (They are wrong where an image was resized by a program that kept
+    them; then ``scale="bar"`` is right, and the note says so.)
 
     Parameters
     ----------
@@ -54,9 +54,7 @@ def calibrate(image: Image, *, scale: Scale = "auto", pixel_size: str | None = N
         notes += _disagreements(("the pixel size given", chosen), known, "the one given is used")
     elif scale == "none":
         chosen = Calibration.unknown(ndim)
-    elif scale == "bar":
-        chosen = of_bar or Calibration.unknown(ndim)
-    elif scale == "auto" and not of_file.known:
+    elif scale == "bar" or (scale == "auto" and not of_file.known):
         chosen = of_bar or Calibration.unknown(ndim)
     else:
         chosen = of_file

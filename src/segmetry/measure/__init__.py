@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segmetry.callable_package import make_callable
 from segmetry.measure.catalogue import MEASURES as MEASURES
 from segmetry.measure.catalogue import Measure as Measure
 from segmetry.measure.distributions import Distribution as Distribution
@@ -22,3 +23,5 @@ from segmetry.measure.threshold import measure_threshold as measure_threshold
 from segmetry.measure.threshold import otsu_threshold as otsu_threshold
 from segmetry.measure.uncertainty import ParticlesNeeded as ParticlesNeeded
 from segmetry.measure.uncertainty import particles_needed as particles_needed
+
+make_callable(__name__, measure)
