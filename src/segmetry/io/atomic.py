@@ -50,10 +50,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    if path.is_dir():
-        raise WriteError(f"{path}: is a folder; give the name of a file in it.")
     temporary: Path | None = None
     try:
+        if path.is_dir():
+            raise WriteError(f"{path}: is a folder; give the name of a file in it.")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent)
         os.close(handle)
         temporary = Path(name)

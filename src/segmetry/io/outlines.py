@@ -107,18 +107,19 @@ def _rings(labels: np.ndarray) -> dict[int, list[Ring]]:
     height, width = labels.shape
     # Right along a row where the pixel below the edge is the object's: it lies on the right hand.
     other = along_row[np.arange(len(label))]
-    left = np.minimum(col, col[other]) if len(label) else col
+    left = np.minimum(col, col[other])
     below = np.zeros(len(label), bool)
     inside = row < height
     below[inside] = labels[row[inside], np.minimum(left[inside], width - 1)] == label[inside]
-    starts = np.nonzero((col < col[other]) == below)[0].tolist() if len(label) else []
+    starts = np.nonzero((col < col[other]) == below)[0]
+    starts = starts[np.lexsort((col[starts], row[starts]))]
     next_row, next_col = along_row.tolist(), along_col.tolist()
     names = label.tolist()
     points = np.stack([row, col], axis=1).astype(np.int32)
     keys = (row * (width + 1) + col).tolist()
     done = bytearray(len(names))
     rings: dict[int, list[Ring]] = {}
-    for start in starts:
+    for start in starts.tolist():
         if done[start]:
             continue
         found = rings.setdefault(names[start], [])

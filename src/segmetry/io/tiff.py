@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from segmetry.errors import ReadError
-from segmetry.io.stored import Stored, check_claim, check_page, pick_plane
+from segmetry.io.stored import Stored, check_claim, check_page, number, pick_plane
 from segmetry.io.tiff_tags import read_tags
 
 _MINISWHITE, _RGB, _PALETTE, _SEPARATED, _YCBCR, _CIELAB = 0, 2, 3, 5, 6, 8
@@ -31,64 +31,90 @@ def read_tiff(path: Path, page: int | None) -> Stored:
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as tif:
-        if not len(tif.pages):
-            raise ReadError("it holds no image; copy it again from the source.")
-        series_list = tif.series
-        if not series_list:
+        if not len(tif.pages) or not tif.series:
             raise ReadError("it holds no image that can be decoded; save it again as plain TIFF.")
         size = path.stat().st_size
-        index = 0
-        series = series_list[index]
-        axes = _letters(series)
+        series, index, picked = tif.series[0], 0, page
         notes: list[str] = []
         if page is None:
-            _check(series, size)
-            pixels = series.asarray()
-            if len(series_list) > 1:
+            _check_whole(tif, path)
+            if len(tif.series) > 1:
                 notes.append(
-                    f"only the first of {len(series_list)} images of different shape was read, {series.shape}; "
+                    f"only the first of {len(tif.series)} images of different shape was read, {series.shape}; "
                     "page= picks any other"
                 )
         else:
-            counts = [_n_planes(s) for s in series_list]
+            counts = [_n_planes(s) for s in tif.series]
             check_page(page, sum(counts))
-            picked = page
-            while picked >= counts[index]:
-                picked -= counts[index]
-                index += 1
-            series = series_list[index]
-            axes = _letters(series)
-            if len(series.pages) == _n_planes(series) > 1 and series.pages[picked] is not None:
-                one = series.pages[picked]
-                one = one.aspage() if hasattr(one, "aspage") else one
-                _check_segments(one, size)
-                check_claim(one.shape, one.dtype.itemsize, size, compressed=one.compression != 1)
-                pixels, axes = one.asarray(), one.axes
-            else:
-                _check(series, size)
-                pixels, axes = pick_plane(series.asarray(), axes, picked)
+            index = next(k for k in range(len(counts)) if page < sum(counts[: k + 1]))
+            series, picked = tif.series[index], page - sum(counts[:index])
+        if picked is not None and len(series.pages) == _n_planes(series) > 1 and series.pages[picked] is not None:
+            one = series.pages[picked].aspage()
+            _check_segments(one, size)
+            check_claim(one.shape, one.dtype.itemsize, size, compressed=one.compression != 1)
+            pixels, axes, picked = one.asarray(), one.axes, None
+        else:
+            _check(series, size)
+            pixels, axes = series.asarray(), _letters(series.axes)
         if pixels.ndim != len(axes):
             raise ReadError(f"its axes {axes!r} do not fit its shape {pixels.shape}; save it again as plain TIFF.")
-        keyframe = series.keyframe
-        pixels, axes, more = _colours(np.asarray(pixels), axes, keyframe, imagej=tif.is_imagej)
+        pixels, axes, more = _colours(np.asarray(pixels), axes, series.keyframe, imagej=tif.is_imagej)
+        pixels, axes = pick_plane(pixels, axes, picked)
         scale, said, metadata = read_tags(tif, index, pixels.shape[axes.index("X")])
     return Stored(pixels, axes, scale, (*notes, *more, *said), metadata)
 
 
-def _letters(series: Any) -> str:
-    """Return the axes of a series with our letters: ``I`` for a sequence that the file does not name."""
-    return "".join(a if a in "YXSZTC" else _free(a, series.axes) for a in series.axes)
-
-
-def _free(letter: str, axes: str) -> str:
-    named = {"I": "I", "Q": "I", "L": "E", "R": "I", "H": "H", "A": "A", "P": "P", "V": "V", "M": "M"}.get(
-        letter, letter
-    )
-    return letter if axes.count("I") + axes.count("Q") + axes.count("R") > 1 else named
+def _letters(axes: str) -> str:
+    """Return the axes of a series, each with its own letter: from ``I`` on where the file gives no name we know."""
+    free = iter("IJKLMNOPQRUVW")
+    return "".join(a if a in "YXSZTC" else next(free) for a in axes)
 
 
 def _n_planes(series: Any) -> int:
-    return math.prod(n for n, a in zip(series.shape, series.axes) if a not in "YXS")
+    n_planes = math.prod(n for n, a in zip(series.shape, series.axes) if a not in "YXS")
+    samples = series.shape[series.axes.index("S")] if "S" in series.axes else 1
+    return n_planes if _are_colours(samples, series.keyframe) else n_planes * samples
+
+
+def _are_colours(samples: int, keyframe: Any) -> bool:
+    """Whether the samples of a pixel are grey, grey and alpha, RGB or RGBA; else they are channels."""
+    return samples in (1, 3, 4) or (samples == 2 and bool(keyframe.extrasamples)) or keyframe.photometric == _SEPARATED
+
+
+def _check_whole(tif: Any, path: Path) -> None:
+    """Refuse a file whose later pages were cut off: the chain of pages leads out of it, or ImageJ counted more."""
+    size = path.stat().st_size
+    found = sum(_n_planes(s) for s in tif.series)
+    claimed = found
+    if tif.is_imagej:
+        claimed = int(number((tif.imagej_metadata or {}).get("images")) or found)
+    broken = False
+    with path.open("rb") as file:
+        head = file.read(16)
+        order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+        big = head[2:4] in (b"+\0", b"\0+")
+        n_count, n_entry, n_offset = (8, 20, 8) if big else (2, 12, 4)
+        offset = int.from_bytes(head[8:16] if big else head[4:8], order)
+        seen: set[int] = set()
+        while offset and offset not in seen:
+            seen.add(offset)
+            if offset + n_count > size:
+                broken = True
+                break
+            file.seek(offset)
+            count = int.from_bytes(file.read(n_count), order)
+            after = offset + n_count + count * n_entry
+            if after + n_offset > size:
+                broken = True
+                break
+            file.seek(after)
+            offset = int.from_bytes(file.read(n_offset), order)
+    if broken or claimed > found:
+        more = f"{claimed} were written" if claimed > found else "the list of pages leads beyond its end"
+        raise ReadError(
+            f"it is cut off: {found} {'page is' if found == 1 else 'pages are'} there, {more}; copy it again, or pick "
+            "one of those with page=."
+        )
 
 
 def _check(series: Any, size: int) -> None:
@@ -123,8 +149,8 @@ def _check_segments(one: Any, size: int) -> None:
 
 def _colours(pixels: np.ndarray, axes: str, keyframe: Any, *, imagej: bool) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Return values that grow with brightness, and colour samples (``S``) only where they are red, green, blue."""
-    photometric = int(keyframe.photometric)
-    jpeg = int(keyframe.compression) in _JPEG
+    photometric = number(keyframe.photometric)
+    jpeg = keyframe.compression in _JPEG
     notes: tuple[str, ...] = ()
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
@@ -137,7 +163,8 @@ def _colours(pixels: np.ndarray, axes: str, keyframe: Any, *, imagej: bool) -> t
                 table = table >> 8
             return table.astype(np.uint8).T[pixels], axes + "S", ("the colour table was applied",)
     if photometric == _MINISWHITE and not imagej and pixels.dtype.kind == "u":
-        top = 2 ** min(int(keyframe.bitspersample), 8 * pixels.dtype.itemsize) - 1
+        bits = int(number(keyframe.bitspersample) or 8 * pixels.dtype.itemsize)
+        top = 2 ** min(bits, 8 * pixels.dtype.itemsize) - 1
         return top - np.minimum(pixels, top), axes, ("white is stored as 0: values were turned round",)
     if "S" not in axes:
         return pixels, axes, notes
@@ -151,9 +178,7 @@ def _colours(pixels: np.ndarray, axes: str, keyframe: Any, *, imagej: bool) -> t
         return np.rint(rgb).astype(pixels.dtype), axes, ("CMYK colours were turned into RGB",)
     if photometric == _CIELAB or (photometric == _YCBCR and not jpeg):
         return pixels[..., 0], axes[:-1], ("only the lightness of its colours was taken",)
-    if samples == 2 and keyframe.extrasamples:
-        return pixels, axes, notes
-    if samples not in (3, 4):
+    if not _are_colours(samples, keyframe):
         # Not colours but channels: they become a leading axis, so that page= can pick one.
         if "C" in axes:
             raise ReadError(f"it has both channels and {samples} samples per pixel; save one channel.")
