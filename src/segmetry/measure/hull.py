@@ -44,11 +44,14 @@ def hulls(runs: Runs, table: np.ndarray, spacing: tuple[float, float]) -> Hulls:
     return Hulls(*out)
 
 
+_NOWHERE = 2**30
+
+
 @njit(cache=True, nogil=True)
-def row_ends(start, stop, region, first_run, top, first):
-    """Return the first and last column of every row of every object; a row it does not reach has last < first."""
-    left = np.full(first[-1], 2**30, np.int32)
-    right = np.full(first[-1], -1, np.int32)
+def _row_ends(start, stop, region, first_run, top, first):
+    """Return the first and last column of every row of every object; rows it does not reach end far inside."""
+    left = np.full(first[-1], _NOWHERE, np.int32)
+    right = np.full(first[-1], -_NOWHERE, np.int32)
     for i in range(first_run.size - 1):
         for k in range(first_run[i], first_run[i + 1]):
             at = first[region[k]] + i - top[region[k]]
@@ -60,38 +63,46 @@ def row_ends(start, stop, region, first_run, top, first):
 @njit(cache=True, nogil=True)
 def _push(rows, cols, n, r, c, sign):
     """Add a point to a chain that goes down the rows and bends one way; drop the points that it makes inner."""
-    while (
-        n >= 2
-        and sign * ((rows[n - 1] - rows[n - 2]) * (c - cols[n - 2]) - (cols[n - 1] - cols[n - 2]) * (r - rows[n - 2]))
-        <= 0
-    ):
+    while n >= 2:
+        turn = (rows[n - 1] - rows[n - 2]) * (c - cols[n - 2]) - (cols[n - 1] - cols[n - 2]) * (r - rows[n - 2])
+        if sign * turn < 0:
+            break
         n -= 1
     rows[n], cols[n] = r, c
     return n + 1
 
 
 @njit(cache=True, nogil=True)
-def _chain(ends, sign, rows, cols):
+def _chain(ends, sign, rows, cols, maybe):
     """Write one side of a hull (-1: left), in half pixels, top to bottom; return its number of points."""
-    n = 0
+    # Most rows cannot hold a corner: they do not stick out beyond the line between their neighbours. A point half a
+    # pixel above or below a row counts only where the neighbouring row lies further in by more than one.
     last = ends.size - 1
-    for i in range(ends.size):
+    m = 1
+    maybe[0] = 0
+    for i in range(1, last):
+        up, down = sign * (ends[i] - ends[i - 1]), sign * (ends[i] - ends[i + 1])
+        maybe[m] = i
+        m += (up + down > 0) | (up > 1) | (down > 1)
+    if last > 0:
+        maybe[m] = last
+        m += 1
+    n = 0
+    for q in range(m):
+        i = maybe[q]
         c = np.int64(ends[i])
-        if c < 0 or c == 2**30:
+        if abs(c) == _NOWHERE:
             continue
-        # The points half a pixel above and below count only where the neighbouring row lies further in.
-        above = i == 0 or ends[i - 1] < 0 or ends[i - 1] == 2**30 or sign * (c - ends[i - 1]) > 1
-        below = i == last or ends[i + 1] < 0 or ends[i + 1] == 2**30 or sign * (c - ends[i + 1]) > 1
-        if above:
-            n = _push(rows, cols, n, 2 * i - 1, 2 * c, -sign)
-        n = _push(rows, cols, n, 2 * i, 2 * c + sign, -sign)
-        if below:
-            n = _push(rows, cols, n, 2 * i + 1, 2 * c, -sign)
+        if i == 0 or sign * (c - ends[i - 1]) > 1:
+            n = _push(rows, cols, n, 2 * i - 1, 2 * c, sign)
+        n = _push(rows, cols, n, 2 * i, 2 * c + sign, sign)
+        if i == last or sign * (c - ends[i + 1]) > 1:
+            n = _push(rows, cols, n, 2 * i + 1, 2 * c, sign)
     return n
 
 
 @njit(cache=True, nogil=True)
-def _calipers(y, x, n, out, at):
+def _calipers(row, col, n, scale_y, scale_x, out, at):
     """Write area, perimeter, Feret max and min, and the sides of the least rectangle of a convex polygon."""
     area = 0.0
     perimeter = 0.0
@@ -100,43 +111,42 @@ def _calipers(y, x, n, out, at):
     least = np.inf
     long = short = 0.0
     far = right = left = 1
+    weight_y, weight_x = scale_y * scale_y, scale_x * scale_x
     for i in range(n):
         j = i + 1 if i + 1 < n else 0
-        dy, dx = y[j] - y[i], x[j] - x[i]
-        area += (y[i] - y[0]) * (x[j] - x[0]) - (x[i] - x[0]) * (y[j] - y[0])
-        length = np.sqrt(dy * dy + dx * dx)
+        dr, dc = row[j] - row[i], col[j] - col[i]
+        area += row[i] * col[j] - col[i] * row[j]
+        length = np.sqrt(dr * dr * weight_y + dc * dc * weight_x)
         perimeter += length
-        dy, dx = dy / length, dx / length
+        along_r, along_c = dr * weight_y, dc * weight_x
         while True:  # furthest along the edge
             k = right + 1 if right + 1 < n else 0
-            if (y[k] - y[right]) * dy + (x[k] - x[right]) * dx <= 0:
+            if (row[k] - row[right]) * along_r + (col[k] - col[right]) * along_c <= 0:
                 break
             right = k
         if i == 0:
             far = right
-        while True:  # furthest from the edge
+        while True:  # furthest from the edge: whole numbers, so that of two equal corners the first is kept
             k = far + 1 if far + 1 < n else 0
-            if dy * (x[k] - x[far]) - dx * (y[k] - y[far]) <= 0:
+            if dr * (col[k] - col[far]) - dc * (row[k] - row[far]) <= 0:
                 break
             far = k
         if i == 0:
             left = far
         while True:  # furthest back
             k = left + 1 if left + 1 < n else 0
-            if (y[k] - y[left]) * dy + (x[k] - x[left]) * dx >= 0:
+            if (row[k] - row[left]) * along_r + (col[k] - col[left]) * along_c >= 0:
                 break
             left = k
-        width = dy * (x[far] - x[i]) - dx * (y[far] - y[i])
-        span = (y[right] - y[left]) * dy + (x[right] - x[left]) * dx
+        width = (dr * (col[far] - col[i]) - dc * (row[far] - row[i])) * scale_y * scale_x / length
+        span = ((row[right] - row[left]) * along_r + (col[right] - col[left]) * along_c) / length
         narrowest = min(narrowest, width)
         if width * span < least:
             least = width * span
             long, short = max(width, span), min(width, span)
-        k = far + 1 if far + 1 < n else 0
         for p in (i, j):
-            for q in (far, k):
-                widest = max(widest, (y[p] - y[q]) ** 2 + (x[p] - x[q]) ** 2)
-    out[0, at] = 0.5 * area
+            widest = max(widest, (row[p] - row[far]) ** 2 * weight_y + (col[p] - col[far]) ** 2 * weight_x)
+    out[0, at] = 0.5 * area * scale_y * scale_x
     out[1, at] = perimeter
     out[2, at] = np.sqrt(widest)
     out[3, at] = narrowest
@@ -146,22 +156,24 @@ def _calipers(y, x, n, out, at):
 
 @njit(cache=True, nogil=True)
 def _hulls(start, stop, region, first_run, top, first, dy, dx, out):
-    left, right = row_ends(start, stop, region, first_run, top, first)
+    left, right = _row_ends(start, stop, region, first_run, top, first)
     tallest = 0
     for i in range(top.size):
         tallest = max(tallest, first[i + 1] - first[i])
     size = 3 * tallest + 3
     rows, cols = np.empty(size, np.int64), np.empty(size, np.int64)
+    maybe = np.empty(tallest + 1, np.int64)
     y, x = np.empty(2 * size), np.empty(2 * size)
     for i in range(top.size):
         a, b = first[i], first[i + 1]
-        # Down the left side, up the right.
-        n = _chain(left[a:b], -1, rows, cols)
+        # Down the left side, up the right. Columns count from the first corner's: differences stay exact.
+        n = _chain(left[a:b], -1, rows, cols, maybe)
+        origin = cols[0]
         for k in range(n):
-            y[k], x[k] = 0.5 * dy * rows[k], 0.5 * dx * cols[k]
-        m = _chain(right[a:b], 1, rows, cols)
+            y[k], x[k] = rows[k], cols[k] - origin
+        m = _chain(right[a:b], 1, rows, cols, maybe)
         for k in range(m):
-            y[n + k], x[n + k] = 0.5 * dy * rows[m - 1 - k], 0.5 * dx * cols[m - 1 - k]
+            y[n + k], x[n + k] = rows[m - 1 - k], cols[m - 1 - k] - origin
         # Top and bottom points of both sides coincide where that row is one pixel wide.
         total = n + m
         if y[total - 1] == y[0] and x[total - 1] == x[0]:
@@ -170,4 +182,4 @@ def _hulls(start, stop, region, first_run, top, first, dy, dx, out):
             for k in range(n, total - 1):
                 y[k], x[k] = y[k + 1], x[k + 1]
             total -= 1
-        _calipers(y, x, total, out, i)
+        _calipers(y, x, total, 0.5 * dy, 0.5 * dx, out, i)

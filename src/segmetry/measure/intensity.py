@@ -42,7 +42,8 @@ def intensities(runs: Runs, image: np.ndarray) -> Intensities:
     sums = np.zeros((runs.n_regions, 7))
     low, high = clip_levels(image)
     lines = image.reshape(-1, image.shape[-1]) if image.size else image.reshape(0, 1)
-    _intensities(runs.start, runs.stop, runs.region, runs.first, lines, low, high, sums)
+    kernel = _whole_intensities if image.dtype.kind == "u" else _intensities
+    kernel(runs.start, runs.stop, runs.region, runs.first, lines, low, high, sums)
     with np.errstate(invalid="ignore", divide="ignore"):
         n = sums[:, 0]
         mean = sums[:, 2] / n
@@ -65,6 +66,38 @@ def clip_levels(image: np.ndarray) -> tuple[float, float]:
     limits = np.iinfo(image.dtype)
     top = int(image.max())
     return float(limits.min), float(top if top in (255, 1023, 4095, 16383) else limits.max)
+
+
+@njit(cache=True, nogil=True)
+def _whole_intensities(start, stop, region, first, lines, low, high, sums):
+    """As `_intensities` for uint8 and uint16: the sums over a run are whole numbers, and exact."""
+    bottom, top = np.int64(low), np.int64(high)
+    for i in range(first.size - 1):
+        line = lines[i]
+        for k in range(first[i], first[i + 1]):
+            s = sums[region[k]]
+            if s[0] == 0:
+                s[1] = line[start[k]]
+                s[4], s[5] = np.inf, -np.inf
+            run = line[start[k] : stop[k]]
+            origin = np.int64(s[1])
+            total, square, clipped = np.int64(0), np.int64(0), np.int64(0)
+            least, most = run[0], run[0]
+            for c in range(run.size):
+                d = np.int64(run[c]) - origin
+                total += d
+                square += d * d
+                least = min(least, run[c])
+                most = max(most, run[c])
+            if least <= bottom or most >= top:
+                for c in range(run.size):
+                    clipped += run[c] <= bottom or run[c] >= top
+            s[0] += run.size
+            s[2] += total
+            s[3] += square
+            s[4] = min(s[4], least)
+            s[5] = max(s[5], most)
+            s[6] += clipped
 
 
 @njit(cache=True, nogil=True)

@@ -63,14 +63,15 @@ def _sums(start, stop, region, first, n_rows, table):
             p, r, c0, c1 = plane - t[0], row - t[1], a - t[2], b - 1 - t[2]
             sum_c = (c0 + c1) * n // 2
             t[3] += n
-            t[4] += p * n
             t[5] += r * n
             t[6] += sum_c
-            t[7] += p * p * n
             t[8] += r * r * n
             t[9] += _up_to(c1) - _up_to(c0 - 1)
-            t[10] += p * r * n
-            t[11] += p * sum_c
+            if p > 0:
+                t[4] += p * n
+                t[7] += p * p * n
+                t[10] += p * r * n
+                t[11] += p * sum_c
             t[12] += r * sum_c
             t[14] = min(t[14], row)
             t[15] = min(t[15], a)

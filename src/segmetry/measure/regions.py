@@ -95,21 +95,16 @@ class Regions:
     @cached_property
     def covariance(self) -> np.ndarray:
         """(L, ndim, ndim) covariance of the points of the object, its pixels taken as little boxes: with the 1/12."""
-        n = self.n_pixels[:, None].astype(float)
-        mean = self.sums[:, moments.SUM] / n
-        pp, rr, cc, pr, pc, rc = (self.sums[:, moments.SUM2] / n).T
-        p, r, c = mean.T
-        full = np.array(
-            [
-                [pp - p * p, pr - p * r, pc - p * c],
-                [pr - p * r, rr - r * r, rc - r * c],
-                [pc - p * c, rc - r * c, cc - c * c],
-            ]
-        )
-        full = np.moveaxis(full, -1, 0)[:, 3 - self.ndim :, 3 - self.ndim :]
-        full = full + np.eye(self.ndim) / 12
-        scale = np.asarray(self.spacing)
-        return full * scale[:, None] * scale[None, :]
+        axes = range(3 - self.ndim, 3)
+        n = self.n_pixels.astype(float)
+        mean = [self.sums[:, moments.SUM.start + axis] / n for axis in range(3)]
+        matrix = np.empty((self.n, self.ndim, self.ndim))
+        for at, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
+            if i in axes and j in axes:
+                value = self.sums[:, moments.SUM2.start + at] / n - mean[i] * mean[j]
+                value = (value + (i == j) / 12) * (self.spacing[i - 3] * self.spacing[j - 3])
+                matrix[:, i - 3, j - 3] = matrix[:, j - 3, i - 3] = value
+        return matrix
 
     @cached_property
     def axes(self) -> np.ndarray:

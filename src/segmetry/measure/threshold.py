@@ -12,7 +12,7 @@ from numba import njit
 from segmetry.errors import ImageError, OptionError
 from segmetry.measure.labelling import check_connectivity
 from segmetry.measure.regions import Regions
-from segmetry.measure.runs import Runs
+from segmetry.measure.runs import Runs, lowest_bit
 from segmetry.measure.table import check_inputs, choose, tabulate
 from segmetry.types import Calibration, Image
 
@@ -226,15 +226,17 @@ def _runs_of_mask(words, n, k, start, stop, first):
             word = words[i, w]
             if word == same:
                 continue
-            for byte in range(8):
-                bit = (word >> np.uint64(8 * byte)) & one
-                if bit != on:
-                    on = bit
-                    if bit == one:
-                        start[k] = 8 * w + byte
-                    else:
-                        stop[k] = 8 * w + byte
-                        k += 1
+            # 1 in every byte that differs from the one before it.
+            change = word ^ ((word << np.uint64(8)) | on)
+            while change != none:
+                c = 8 * w + np.int64(lowest_bit(change) >> np.uint64(3))
+                change &= change - one
+                if on == none:
+                    start[k] = c
+                else:
+                    stop[k] = c
+                    k += 1
+                on = one - on
             same = full if on == one else none
         if on == one:
             stop[k] = n
