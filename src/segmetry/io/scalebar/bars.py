@@ -20,9 +20,9 @@ class Bar:
 
     ``x0, x1`` are the outer edges at half height (integers are centres of pixels), ``top`` and ``bottom`` the first row
     and the row after the last, ``level`` its grey value, ``contrast`` level minus surroundings, ``quality`` in [0, 1]
-    how much it looks drawn, ``u_length`` the standard uncertainty of its length in px, ``ripple`` the standard deviation
-    along it over the contrast, ``clipped`` whether it runs into the frame, ``style`` one of line, box, ticked, ticks,
-    interrupted, ``tick`` the width of its end ticks in px.
+    how much it looks drawn, ``u_length`` the standard uncertainty of its length in px, ``ripple`` the standard
+    deviation along it over the contrast, ``clipped`` whether it runs into the frame, ``style`` one of line, box,
+    ticked, ticks, interrupted, ``tick`` the width of its end ticks in px.
     """
 
     x0: float
@@ -72,7 +72,7 @@ def propose_bars(image: np.ndarray) -> list[tuple[Box, bool]]:
     kept, at three contrasts. Steps between regions (the upper
     edge of a footer, the frame of the image) are no tops and vanish by themselves.
     """
-    height, width = image.shape
+    height, _width = image.shape
     proposals: set[tuple[int, int, int, int, bool]] = set()
     for bright in (True, False):
         plane = image if bright else 255 - image
@@ -90,7 +90,7 @@ def propose_bars(image: np.ndarray) -> list[tuple[Box, bool]]:
                 if thickness == _THICKNESS[0]:
                     mask = cv2.dilate(mask, np.ones((2, 1), np.uint8))  # a bar that is tilted by a pixel or two
                 mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, line)
-                count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+                _count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
                 order = np.argsort(-stats[1:, cv2.CC_STAT_WIDTH])[:150] + 1
                 for x, y, w, h, area in stats[order]:
                     if h <= thickness + 4 and w >= 1.3 * h and area >= 0.6 * w * h:
@@ -190,9 +190,17 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
             return float(i + 0.5 * step), 0.0, True, 0.0
         if not 0 <= i + 2 * step < width and profile[i + step] > level - 0.8 * contrast:
             return float(i + 0.5 * step), 0.0, True, 0.0
-        half = (level + background) / 2
-        inside, beyond = float(profile[i]), float(profile[i + step])
-        part = 0.5 if inside <= beyond else float(np.clip((inside - half) / (inside - beyond), 0, 1))
+        if level - background < 0.2 * contrast:
+            return i + 0.5 * step, 0.0, False, max(level - background, 0.0)
+        # Grey values near the edge add up to its place: exact for pixels that a sharp edge covers in part, and for any
+        # symmetric blur of it. (Half height between two pixels is off by up to 0.1 px.)
+        share = [(float(profile[k]) - background) / (level - background) for k in range(i - step, i + 3 * step, step)
+                 if 0 <= k < width]  # fmt: skip
+        if len(share) < 4:
+            share += [0.0] * (4 - len(share))
+        share[3] = min(share[3], share[2])
+        share[0] = max(share[0], share[1])
+        part = sum(min(max(v, 0.0), 1.0) for v in share) - 1.5
         j, steep = i, level - 0.2 * (level - background)
         while 0 < j < width - 1 and profile[j] < steep and abs(j - i) < 8:
             j -= step

@@ -46,8 +46,8 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
 
     Notes
     -----
-    A wrong scale is far worse than none, so a bar is reported only if its label was read alike in several crops, one bar and
-    no other fits it, its ends stand clear of the frame, and no second label asks for another scale.
+    A wrong scale is far worse than none, so a bar is reported only if its label was read alike in several crops, one
+    bar and no other fits it, its ends stand clear of the frame, and no second label asks for another scale.
     """
     image = _as_bytes(pixels)
     height, width = image.shape
@@ -71,22 +71,33 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
                     named.append(n)
             if any(m.score >= MIN_SCORE for m in matches):
                 break
-    bar, used, note = _decide(matches, named)
+    scale_bar, note = _decide(matches, named)
     texts = [t for t in confident_texts(read) if looks_drawn(image, t)]
     for match in matches:
-        if not any(t.box.x0 <= match.named.core.x0 + 3 and t.box.x1 >= match.named.core.x1 - 3
-                   and t.box.y0 <= match.named.core.y1 and t.box.y1 >= match.named.core.y0 for t in texts):
+        if not any(
+            t.box.x0 <= match.named.core.x0 + 3
+            and t.box.x1 >= match.named.core.x1 - 3
+            and t.box.y0 <= match.named.core.y1
+            and t.box.y1 >= match.named.core.y0
+            for t in texts
+        ):
             core = match.named.core
-            texts.append(Text(match.named.text, core.grow(core.height // 3, core.height // 4, image.shape), match.named.confidence))
+            texts.append(
+                Text(
+                    match.named.text, core.grow(core.height // 3, core.height // 4, image.shape), match.named.confidence
+                )
+            )
     footer = find_footer(image, [t.box for t in texts])
     drawn = [m.bar for m in matches if m.score >= MIN_SCORE] + [b for b in lonely if _surely_drawn(image, b)]
     mask = build_mask(image, texts, drawn, footer)
-    return Annotations(bar, mask, tuple(texts), (note,) if note else ())
+    return Annotations(scale_bar, mask, tuple(texts), (note,) if note else ())
 
 
 def _as_bytes(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim != 2 or pixels.size == 0:
-        raise ImageError(f"find_annotations: wants one grey image (M, N), got shape {pixels.shape}; pass a single page.")
+        raise ImageError(
+            f"find_annotations: wants one grey image (M, N), got shape {pixels.shape}; pass a single page."
+        )
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     values = pixels.astype(np.float32)
@@ -118,9 +129,7 @@ def _all_lines(image: np.ndarray, *, threads: int) -> list[Line]:
 
 def _letters(read: Sequence[tuple[Line, Reading]]) -> list[Box]:
     """Return the places of text of two characters and more. A bar is itself read as "-", "1" or "H"."""
-    return [
-        line.core for line, r in read if r.confidence >= 0.8 and sum(c.isalnum() for c in r.text) >= 2
-    ]
+    return [line.core for line, r in read if r.confidence >= 0.8 and sum(c.isalnum() for c in r.text) >= 2]
 
 
 def _shift(box: Box, dx: int, dy: int) -> Box:
@@ -159,7 +168,8 @@ def _lonely_bars(image: np.ndarray, proposals: Sequence[tuple[Box, bool]], texts
 def _surely_drawn(image: np.ndarray, bar: Bar) -> bool:
     """Whether a bar without a label is drawn beyond doubt, so that it may be masked.
 
-    Black or white, of one grey, with square corners, near the upper or lower frame: a rod among the particles has round ends.
+    Black or white, of one grey, with square corners, near the upper or lower frame: rods among particles have round
+    ends.
     """
     near = min(bar.top, image.shape[0] - bar.bottom) < 0.2 * image.shape[0]
     plain = bar.ripple < 0.03 and bar.quality > 0.95
@@ -184,7 +194,7 @@ def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Lin
     large = cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
     def back(box: Box) -> Box:
-        return Box(*(int(round(v / factor)) for v in box)).grow(0, 0, (1 << 30, 1 << 30))
+        return Box(*(round(v / factor) for v in box)).grow(0, 0, (1 << 30, 1 << 30))
 
     lines = [
         Line(_shift(back(line.box), around.x0, around.y0), _shift(back(line.core), around.x0, around.y0), line.score)
@@ -193,19 +203,19 @@ def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Lin
     return read_texts(image, lines, threads=threads)
 
 
-def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar | None, Match | None, str]:
-    """Return the scale bar, its match, and the note that says why there is none."""
+def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar | None, str]:
+    """Return the scale bar, and the note that says why there is none."""
     good = [m for m in matches if m.score >= MIN_SCORE]
     if not good:
         if not named:
-            return None, None, "no scale bar: no text names a length."
+            return None, "no scale bar: no text names a length."
         texts = ", ".join(repr(n.text) for n in named[:3])
-        return None, None, f"no scale bar: no bar was found that belongs to the text {texts}."
+        return None, f"no scale bar: no bar was found that belongs to the text {texts}."
     best = max(good, key=lambda m: m.score * m.named.confidence)
     for other in good:
         ratio = (other.named.label.metres / other.bar.length) / (best.named.label.metres / best.bar.length)
         if other is not best and not 0.95 < ratio < 1.05:
-            return None, None, (
+            return None, (
                 f"no scale bar: two labels disagree, {best.named.text!r} over {best.bar.length:.0f} px and "
                 f"{other.named.text!r} over {other.bar.length:.0f} px; crop the image to one panel."
             )  # fmt: skip
@@ -223,7 +233,7 @@ def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar 
     if not doubt and confidence < MIN_CONFIDENCE:
         doubt = f"the reading is not sure enough ({confidence:.2f})"
     if doubt:
-        return None, None, f"no scale bar: {best.named.text!r} was found, but {doubt}."
+        return None, f"no scale bar: {best.named.text!r} was found, but {doubt}."
     return (
         ScaleBar(
             value=label.value,
@@ -237,6 +247,5 @@ def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar 
             rel_uncertainty=bar.u_length / bar.length,
             text=best.named.text,
         ),
-        best,
         "",
     )

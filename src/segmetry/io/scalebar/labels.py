@@ -13,7 +13,7 @@ from segmetry.io.scalebar.parse import Label, is_field_name, is_number_only, is_
 from segmetry.io.scalebar.records import Text
 
 UNIT_PRIOR = {"nm": 1.0, "µm": 1.0, "mm": 0.5, "Å": 0.4, "cm": 0.3, "pm": 0.2}
-"""How often a micrograph's scale bar has the unit: "nm" is misread as "mm" more often than a bar measures millimetres."""
+"""How often a micrograph's bar has the unit: "nm" is misread as "mm" more often than a bar measures millimetres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def _cut(image: np.ndarray, box: Box) -> np.ndarray:
 def named_lengths(image: np.ndarray, read: Sequence[tuple[Line, Reading]], *, threads: int = 1) -> list[Named]:
     """Return the labels that name a length, each read several times in different crops.
 
-    One reading is not enough where a lost decimal point makes a tenfold error. Each label is read in its wide box and in two
-    closer crops; readings vote with their confidence, and a label whose readings disagree comes back with a doubt.
+    One reading is not enough where a lost decimal point makes a tenfold error. Each label is read in its wide box and
+    in two closer crops; readings vote with their confidence, and a label whose readings disagree comes with a doubt.
     A unit without its number is read again with more room to the left.
     """
     found: list[Named] = []
@@ -75,8 +75,14 @@ def _crops(image: np.ndarray, box: Box, core: Box) -> list[Box]:
     return [middle, core.grow(max(1, core.height // 4), max(1, core.height // 10), shape)]
 
 
-def _vote(image: np.ndarray, line: Line, first: Reading, *, threads: int, extra: Sequence[Reading] = ()) -> Named | None:
-    readings = [first, *(read_line(_cut(image, b), threads=threads) for b in _crops(image, line.box, line.core)), *extra]
+def _vote(
+    image: np.ndarray, line: Line, first: Reading, *, threads: int, extra: Sequence[Reading] = ()
+) -> Named | None:
+    readings = [
+        first,
+        *(read_line(_cut(image, b), threads=threads) for b in _crops(image, line.box, line.core)),
+        *extra,
+    ]
     votes: dict[tuple[float, str], float] = defaultdict(float)
     labels: dict[tuple[float, str], list[tuple[float, Label, Reading]]] = defaultdict(list)
     for reading in readings:
@@ -177,7 +183,11 @@ def _under_field_name(line: Line, read: Sequence[tuple[Line, Reading]]) -> bool:
 def confident_texts(read: Sequence[tuple[Line, Reading]]) -> tuple[Text, ...]:
     """Return the lines whose reading is good enough to be called text."""
     return tuple(
-        Text(reading.text, line.core.grow(line.core.height // 3, line.core.height // 4, (1 << 30, 1 << 30)), reading.confidence)
+        Text(
+            reading.text,
+            line.core.grow(line.core.height // 3, line.core.height // 4, (1 << 30, 1 << 30)),
+            reading.confidence,
+        )
         for line, reading in read
         if reading.confidence >= 0.65 and reading.text
     )

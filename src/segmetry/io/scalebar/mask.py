@@ -16,7 +16,7 @@ from segmetry.io.scalebar.records import Text
 def find_footer(image: np.ndarray, texts: Sequence[Box]) -> Box | None:
     """Return the instrument's strip along the bottom (or top), full width, or None.
 
-    A footer is a strip of one grey value with text on it, whose edge to the micrograph is a step across the whole width.
+    A footer is a strip of one grey value with text on it; its edge to the micrograph is a step across the whole width.
 
     Parameters
     ----------
@@ -92,8 +92,9 @@ def label_box(image: np.ndarray, text: Box) -> Box | None:
 def looks_drawn(image: np.ndarray, text: Text) -> bool:
     """Whether a reading is ink and no particle: one or two characters may well be a particle that looks like them.
 
-    Three letters read with confidence are text anywhere. Fewer must be of one pure grey, and a lone letter must lie in a
-    corner, where panel letters are. Round and straight ones (o, 0, I, l) need the highest confidence.
+    Three letters read with confidence are text anywhere, and so is a letter in brackets. Fewer must be of one pure
+    grey, and a lone letter must lie in a corner, where panel letters are. Round and straight ones (o, 0, I, l) need the
+    highest confidence.
     """
     height, width = image.shape
     box = text.box.grow(0, 0, (height, width))

@@ -44,7 +44,10 @@ def match_label(
     near = [
         (box, bright)
         for box, bright in proposals
-        if box.y1 > core.y0 - reach and box.y0 < core.y1 + reach and box.x1 > core.x0 - 4 * h and box.x0 < core.x1 + 4 * h
+        if box.y1 > core.y0 - reach
+        and box.y0 < core.y1 + reach
+        and box.x1 > core.x0 - 4 * h
+        and box.x0 < core.x1 + 4 * h
     ]
     ink, paper = _ink(image, core)
     bars = [
@@ -77,9 +80,7 @@ def match_label(
         (
             (s, b)
             for s, b in scored
-            if abs(b.length - best.length) > 0.03 * best.length + 2
-            and s > 0.75 * best_score
-            and not _part_of(b, best)
+            if abs(b.length - best.length) > 0.03 * best.length + 2 and s > 0.75 * best_score and not _part_of(b, best)
         ),
         None,
     )

@@ -1,7 +1,8 @@
 """Text in grey pixels: the detector and the recogniser that the package rapidocr carries, run on ONNX Runtime.
 
 The networks are PP-OCR's (Du et al. 2020, arXiv:2009.09941): a differentiable-binarisation detector (Liao et al. 2020,
-doi:10.1609/aaai.v34i07.6812) and a CTC recogniser. They are driven here directly, not through rapidocr's own pipeline, because
+doi:10.1609/aaai.v34i07.6812) and a CTC recogniser. They are driven here directly, not through rapidocr's own pipeline,
+because
 
 - one thread and no log lines are wanted, also inside the workers of a batch;
 - the recogniser knows 18,000 characters; a micrograph's label uses about a hundred. Reading only among those turns the
@@ -19,10 +20,7 @@ import numpy as np
 
 from segmetry.errors import ReadError
 
-ALPHABET = (
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    " .,:;-–—+=()[]{}/\\|_%#&@*'\"!?<>~^$°±×·²³µμÅ"
-)
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,:;-–—+=()[]{}/\\|_%#&@*'\"!?<>~^$°±×·²³µμÅ"
 """Characters that a micrograph's labels are made of."""
 
 REC_HEIGHT = 48
@@ -51,9 +49,7 @@ class Box(NamedTuple):
 
     def grow(self, dx: int, dy: int, shape: tuple[int, int]) -> Box:
         """Return the box with `dx`, `dy` pixels more on each side, cut at the frame of `shape`."""
-        return Box(
-            max(self.x0 - dx, 0), max(self.y0 - dy, 0), min(self.x1 + dx, shape[1]), min(self.y1 + dy, shape[0])
-        )
+        return Box(max(self.x0 - dx, 0), max(self.y0 - dy, 0), min(self.x1 + dx, shape[1]), min(self.y1 + dy, shape[0]))
 
 
 class Line(NamedTuple):
@@ -88,7 +84,9 @@ def _models(threads: int) -> _Models:
 
     spec = importlib.util.find_spec("rapidocr")
     if spec is None or not spec.submodule_search_locations:
-        raise ReadError("reading scale bars needs the package rapidocr; install it with: pip install 'rapidocr>=3.4,<4'.")
+        raise ReadError(
+            "reading scale bars needs the package rapidocr; install it with: pip install 'rapidocr>=3.4,<4'."
+        )
     folder = Path(next(iter(spec.submodule_search_locations))) / "models"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -98,7 +96,9 @@ def _models(threads: int) -> _Models:
     for kind in ("det", "rec"):
         files = sorted(folder.glob(f"*_{kind}_*.onnx"))
         if not files:
-            raise ReadError(f"rapidocr's models are missing from {folder}; reinstall it: pip install --force-reinstall rapidocr.")
+            raise ReadError(
+                f"rapidocr's models are missing from {folder}; reinstall it: pip install --force-reinstall rapidocr."
+            )
         sessions.append(onnxruntime.InferenceSession(str(files[-1]), options, providers=["CPUExecutionProvider"]))
     listed = sessions[1].get_modelmeta().custom_metadata_map["character"].splitlines()
     known = ["", *listed, " "]  # CTC's blank comes first; the space is last and not in the list

@@ -47,6 +47,9 @@ _LABEL = re.compile(
 _USUAL = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 1.5)
 
 
+_DIGITS = str.maketrans("OoIl|", "00111")
+
+
 def is_field_name(text: str) -> bool:
     """Whether a text names a field of an instrument's footer whose value is no scale bar (WD, HFW, mag).
 
@@ -108,7 +111,7 @@ def parse_label(text: str) -> Label | None:
     if match["unit"] == "A" and start:
         return None
     raw = match["number"]
-    digits = raw.translate(str.maketrans({"O": "0", "o": "0", "I": "1", "l": "1", "|": "1"}))
+    digits = raw.translate(_DIGITS)
     if digits != raw:
         trust *= 0.85
     if not any(c.isdigit() for c in raw):

@@ -47,13 +47,14 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
                 on = np.flatnonzero(np.abs(edge - row) <= 1)
                 if 8 <= len(on) <= 60:
                     rows.add(tuple(on))
-        for on in rows:
-            members = np.array(on)[np.argsort(middle[list(on)])]
+        for indices in rows:
+            members = np.array(indices)
+            members = members[np.argsort(middle[members])]
             chain = _longest_even_chain(middle[members])
             if len(chain) < 8:
                 continue
             who = members[chain]
-            c = np.array([_centre(hat[y[k] : y[k] + h[k], x[k] : x[k] + w[k]], x[k]) for k in who])
+            c = np.array([_centre(hat[y[k] : y[k] + h[k]], x[k] - 1, x[k] + w[k] + 1) for k in who])
             index = np.arange(len(c))
             step, start = np.polyfit(index, c, 1)
             residual = float(np.std(c - (start + step * index)))
@@ -78,9 +79,11 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
     return found[:2]
 
 
-def _centre(patch: np.ndarray, start: int) -> float:
-    weight = patch.sum(axis=0, dtype=np.float64)
-    return float(start + np.dot(weight, np.arange(len(weight))) / weight.sum())
+def _centre(rows: np.ndarray, start: int, stop: int) -> float:
+    """Return the centre of what lies between two columns, the faint pixels at its edges included."""
+    columns = np.arange(max(start, 0), min(stop, rows.shape[1]))
+    weight = rows[:, columns].sum(axis=0, dtype=np.float64)
+    return float(np.dot(weight, columns) / weight.sum())
 
 
 def _longest_even_chain(centres: np.ndarray) -> list[int]:
