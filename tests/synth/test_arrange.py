@@ -157,3 +157,25 @@ def test_groups_hold_every_particle_once():
     groups = split_into_groups(103, (2, 5), np.random.default_rng(0))
     assert np.array_equal(np.concatenate(groups), np.arange(103))
     assert all(2 <= len(g) <= 5 for g in groups[:-1])
+
+
+@pytest.mark.slow
+def test_the_frame_selects_sizes_as_miles_and_lantuejoul_say():
+    # Large disks in a small frame. Those that do not touch it are too small on average; the chance of a disk of
+    # diameter d to lie whole in a frame of sides W, H goes as (W - d)(H - d): its inverse restores the population's mean.
+    diameters, frame, n_inside = [], 120, []
+    sizes = {"median_diameter": 30, "gsd": 1.35, "pixel_size": 1.0}
+    for seed in range(1000):
+        t = simulate(seed=seed, n=6, arrangement="random", frame_shape=(frame, frame), **sizes, **BARE).truth
+        centres = t[["centroid-0", "centroid-1"]]
+        n_inside.append(int(((centres >= -0.5) & (centres < frame - 0.5)).all(axis=1).sum()))
+        diameters.extend(t.loc[t["fraction_in_frame"] == 1, "equivalent_diameter"])
+    d = np.array(diameters)
+    weights = 1 / (frame - d) ** 2
+    mean = 30 * math.exp(math.log(1.35) ** 2 / 2)
+    weighted = float((weights * d).sum() / weights.sum())
+    error = math.sqrt(float((weights**2 * (d - weighted) ** 2).sum())) / weights.sum()
+    assert d.mean() < mean - 10 * d.std() / math.sqrt(len(d))
+    assert abs(weighted - mean) < 2.6 * error
+    assert error < 0.01 * mean
+    assert np.mean(n_inside) == pytest.approx(6, abs=2.6 * math.sqrt(6 / 1000))

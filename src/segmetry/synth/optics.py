@@ -258,3 +258,9 @@ def digitise(signal: np.ndarray, levels: tuple[float, float], bits: int) -> np.n
     top = 2**bits - 1
     grey = np.rint((signal - np.float32(levels[0])) * np.float32(top / (levels[1] - levels[0])))
     return np.clip(grey, 0, top).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Return 8-bit grey values after a JPEG file of a quality from 1 to 100."""
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))

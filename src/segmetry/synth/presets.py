@@ -112,6 +112,8 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
         "read_noise": _short(rng.uniform(0, 3)),
         "bits": 16 if rng.uniform() < 0.15 else 8,
     }
+    if options["bits"] == 8 and rng.uniform() < 0.4:
+        options["jpeg_quality"] = int(rng.integers(40, 96))
     if rng.uniform() < 0.15:
         options["drift_px"] = tuple(_short(d) for d in rng.uniform(-4, 4, 2))
     if rng.uniform() < (0.3 if is_sem else 0.03):

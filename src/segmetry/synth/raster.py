@@ -23,7 +23,7 @@ Inside = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def supersampling_for(diameter: float) -> int:
     """Return how many samples per pixel and axis a shape of this diameter (px) gets.
 
-    Odd, so that no pixel is covered to exactly one half and the label rule has no bias; fewer for large shapes, where
+    Odd, so that no pixel is covered to exactly one half and the label rule never ties; fewer for large shapes, where
     the edge is a smaller part of the area.
     """
     return 7 if diameter < 16 else 5 if diameter < 80 else 3

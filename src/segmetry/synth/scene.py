@@ -127,6 +127,8 @@ class ParticleScene:
         Depth of the image; 0 leaves the signal as float32.
     levels : (black, white), optional
         Signals that become the darkest and brightest grey; chosen from the image unless told.
+    jpeg_quality : int, optional
+        1 to 100: the finished image went through a JPEG file of this quality, as published figures do; 8 bit only.
     bar, bar_value, bar_place, bar_colour : str
         Style of the scale bar (`BARS`), its value such as ``"100 nm"`` (a round one unless told), its corner
         (`PLACES`) and ``"auto"``, ``"light"`` or ``"dark"``.
@@ -190,6 +192,7 @@ class ParticleScene:
     read_noise: float = 2.0
     bits: int = 8
     levels: tuple[float, float] | None = None
+    jpeg_quality: int | None = None
     bar: str = "none"
     bar_value: str = ""
     bar_place: str = "bottom right"
@@ -244,6 +247,8 @@ class ParticleScene:
                     raise OptionError(f"simulate: {name} must be from {low:g} to {high:g}, got {value}.")
         if self.bits not in (0, 8, 16):
             raise OptionError(f"simulate: bits must be 0 (float), 8 or 16, got {self.bits}.")
+        if self.jpeg_quality is not None and self.bits != 8:
+            raise OptionError(f"simulate: jpeg_quality is for bits=8, got bits={self.bits}.")
         if self.group_size and self.group_size[0] > self.group_size[1]:
             raise OptionError(f"simulate: group_size goes from least to largest, got {self.group_size}.")
         if self.levels and not self.levels[0] < self.levels[1]:
@@ -314,6 +319,7 @@ _RANGES = (
     ("streaks", 0, 10),
     ("dose", 1e-9, 1e9),
     ("read_noise", 0, 1e6),
+    ("jpeg_quality", 1, 100),
     ("bar_thickness_px", 1, 200),
     ("text_px", 5, 1000),
 )
@@ -404,6 +410,11 @@ def _rng(seed: int, stream: str) -> np.random.Generator:
     return np.random.default_rng([abs(int(seed)), _STREAMS.index(stream), int(seed < 0)])
 
 
+def _pilot(o: ParticleScene) -> ParticleScene:
+    """Return the same scene with another seed: for looking at sizes without looking at those of the scene itself."""
+    return dataclasses.replace(o, seed=int(np.random.default_rng([abs(o.seed), len(_STREAMS)]).integers(2**62)))
+
+
 def _diameters(o: ParticleScene, n: int) -> np.ndarray:
     """Return the diameters of `n` particles, in `unit`."""
     rng = _rng(o.seed, "sizes")
@@ -476,26 +487,47 @@ def _populate(
     else:
         n = 40.0 if o.n is None else float(o.n)
     given = o.diameters is not None and not callable(o.diameters)
-    margin = 0.0 if o.edges == "inside" else o.margin_px or 0.0
-    while True:
-        expected = n * (rows + 2 * margin) * (cols + 2 * margin) / (rows * cols)
-        if given:
-            count = len(o.diameters)  # type: ignore[arg-type]
-        elif o.arrangement == "random" and o.edges == "cut":
-            count = int(_rng(o.seed, "number").poisson(expected))
+    margin = 0.0
+    if o.edges == "cut" and not given:
+        margin = _margin(o) if o.margin_px is None else o.margin_px
+    expected = n * (rows + 2 * margin) * (cols + 2 * margin) / (rows * cols)
+    number = _rng(o.seed, "number")
+    if given:
+        count = len(o.diameters)  # type: ignore[arg-type]
+    elif o.edges == "inside":
+        count = round(expected)
+    elif o.arrangement == "random":
+        count = int(number.poisson(expected))
+    else:
+        count = math.floor(expected + number.uniform())  # on average what is expected
+    diameters = _diameters(o, count)
+    particles = _particles(o, diameters)
+    groups = _grouped(o, particles)
+    if given and o.edges == "cut":
+        margin = max((g.reach for g in groups), default=0.0) if o.margin_px is None else o.margin_px
+    return particles, groups, margin, diameters
+
+
+def _margin(o: ParticleScene) -> float:
+    """Return how far (px) beyond the frame centres have to lie, so that nothing that could reach into it is missed.
+
+    It must not depend on the particles that are then drawn: a margin that grows until the largest fits prefers scenes
+    without large ones. So it comes from the law of the sizes (one particle in a million is larger), and for groups from
+    other groups of the same kind with a quarter added.
+    """
+    single = o.arrangement in ("isolated", "random")
+    pilot = _pilot(o)
+    if single:
+        if callable(o.diameters):
+            largest = 1.3 * float(_diameters(pilot, 2000).max())
         else:
-            count = round(expected)
-        diameters = _diameters(o, count)
-        particles = _particles(o, diameters)
-        groups = _grouped(o, particles)
-        reach = max((g.reach for g in groups), default=0.0)
-        if o.edges == "inside" or o.margin_px is not None or margin >= reach:
-            return particles, groups, margin, diameters
-        if given:
-            return particles, groups, reach, diameters
-        if reach > 20 * (rows + cols):
-            raise OptionError("simulate: particles are many times larger than the frame; lower median_diameter or gsd.")
-        margin = 1.05 * reach + 1
+            largest = o.median_diameter * math.exp(4.75 * math.log(o.gsd))
+        shapes = _particles(pilot, np.full(64, o.pixel_size))
+        return 1.0 + 1.15 * max(2 * p.reach for p in shapes) * largest / 2 / o.pixel_size
+    _, most = o.group_size or _GROUP_SIZES[o.arrangement]
+    pilot = dataclasses.replace(pilot, group_size=(most, most))
+    groups = _grouped(pilot, _particles(pilot, _diameters(pilot, 6 * most)))
+    return 1.0 + 1.25 * max(g.reach for g in groups)
 
 
 class _Maps:
@@ -764,6 +796,8 @@ def _finish(
     bar = _annotate(o, canvas, specimen_rows)
     if o.bits:
         pixels = np.rint(canvas.pixels).astype(pixels.dtype)
+        if o.jpeg_quality is not None:
+            pixels = optics.jpeg(pixels, int(o.jpeg_quality))
     else:
         pixels = canvas.pixels
     ids = np.pad(maps.ids, ((0, extra), (0, 0)))
