@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +12,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segmetry.gather import BatchResult
 from segmetry.io.scalebar import Annotations, ScaleBar
-from segmetry.measure import Distribution, RadialDistribution, distribution, measure, radial_distribution, summarise
+from segmetry.measure import distribution, measure, radial_distribution, summarise
+from segmetry.pipeline import Provenance, Result
 from segmetry.recipe import Recipe
-from segmetry.types import Calibration, Estimate, Image, Interval, Segmentation, Source
+from segmetry.types import Calibration, Image, Interval, Segmentation, Source
 
-
-@dataclass(frozen=True)
-class Provenance:
-    software: str = "segmetry"
-    version: str = "0.1.0"
-    python: str = "3.11.2"
-    platform: str = "Linux-x86_64"
-    packages: Mapping[str, str] = field(default_factory=lambda: {"numpy": "2.4.6", "scipy": "1.17.0"})
-    time: str = "2026-01-02T03:04:05+00:00"
-    input_sha256: str = "ab" * 32
-    recipe_sha256: str = "cd" * 32
-    seed: int = 0
-    seconds: float = 1.25
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    image: Image
-    annotations: Annotations
-    segmentation: Segmentation
-    table: pd.DataFrame
-    distributions: dict[str, Distribution]
-    radial: RadialDistribution | None
-    estimates: dict[str, Estimate]
-    recipe: Recipe
-    provenance: Provenance
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class BatchResult:
-    rows: list[dict[str, Any]]
-    failures: list[dict[str, str]]
-    distributions: dict[str, Distribution]
-    estimates: dict[str, Estimate]
-    recipe: Recipe
-    provenance: Provenance
-    notes: tuple[str, ...] = ()
+PROVENANCE = Provenance(
+    software="segmetry",
+    version="0.1.0",
+    python="3.11.2",
+    platform="Linux-x86_64",
+    packages={"numpy": "2.4.6", "scipy": "1.17.0"},
+    time="2026-01-02T03:04:05+00:00",
+    input_sha256="ab" * 32,
+    recipe_sha256="cd" * 32,
+    seed=0,
+    seconds=1.25,
+)
 
 
 def disks(shape: tuple[int, int], n: int, seed: int = 0) -> np.ndarray:
@@ -116,27 +88,9 @@ def build(
     annotations = Annotations(scale_bar, ignore, (), () if scale_bar else ("no scale bar was found.",))
     recipe = Recipe.build("otsu")
     result = Result(
-        image, annotations, segmentation, table, distributions, radial, estimates, recipe, Provenance(), notes
+        image, annotations, segmentation, table, distributions, radial, estimates, recipe, PROVENANCE, notes
     )
     return dataclasses.replace(result, **changes)
-
-
-def row_of(result: Result, folder: str) -> dict[str, Any]:
-    calibration = result.image.calibration
-    return {
-        "folder": folder,
-        "image": result.image.name,
-        "n": len(result.table),
-        "pixel_size": {
-            "value": calibration.pixel_size if calibration.known else None,
-            "unit": calibration.unit,
-            "source": calibration.source,
-            "rel_uncertainty": calibration.rel_uncertainty,
-        },
-        "scale_bar": None,
-        "notes": list(result.notes),
-        **{k: result.estimates[k].as_dict() for k in ("d10", "d50", "d90")},
-    }
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +109,7 @@ def make_batch() -> Callable[..., BatchResult]:
         table.attrs = results[0].table.attrs
         distributions = {w: distribution(table, weighting=w) for w in ("number", "area", "volume")}
         whole = BatchResult(
-            [row_of(r, f) for r, f in zip(results, folders, strict=True)],
+            [{"folder": f} | r.summary() for r, f in zip(results, folders, strict=True)],
             [{"path": "bad.tif", "folder": "bad", "kind": "ReadError", "error": "bad.tif: the file is empty."}],
             distributions, dict(distributions["number"].estimates), results[0].recipe, results[0].provenance,
         )  # fmt: skip

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 from segmetry.errors import OptionError, WriteError
+from segmetry.measure import measure
 from segmetry.report import report, write_batch, write_result
 from segmetry.report.page import warnings_of
+from segmetry.report.several import as_batch
 from segmetry.report.text import format_estimate
 from segmetry.types import Calibration, Image
 
@@ -259,6 +261,33 @@ def test_batch_without_any_result(make_result, make_batch, tmp_path):
     batch = dataclasses.replace(make_batch([make_result(5)]), rows=[], distributions={}, estimates={})
     page = check(report(batch, tmp_path / "all.html"))
     assert "bad.tif" in page.text
+
+
+def test_several_results_get_a_page_each_and_one_over_all(make_result, tmp_path):
+    results = [make_result(n, name="same/name") for n in (12, 20)]
+    page = check(report(iter(results), tmp_path / "all"))
+    assert page.links.count("same_name/report.html") == 1
+    assert page.links.count("same_name-2/report.html") == 1
+    for folder, result in zip(("same_name", "same_name-2"), results, strict=True):
+        own = check(tmp_path / "all" / folder / "report.html")
+        assert f"{result.distributions['number'].n} particles counted" in own.text
+    n = sum(r.distributions["number"].n for r in results)
+    assert f"The other {n} particles entered" in page.text or f"the other {n} particles entered" in page.text
+
+
+def test_pool_over_images_is_in_one_unit(make_result):
+    fine = make_result(30)
+    coarse = make_result(30)
+    micro = Calibration((0.52e-3, 0.52e-3), "µm", 0.004, "scale bar", "0.05 µm")
+    image = coarse.image.replace(calibration=micro)
+    table = measure(coarse.segmentation, image)
+    coarse = dataclasses.replace(coarse, image=image, table=table)
+    one, both = (as_batch(r).estimates["d50"] for r in ([fine, fine], [fine, coarse]))
+    assert both.unit == "nm"
+    assert both.value == pytest.approx(one.value, rel=1e-9)
+    left_out = as_batch([fine, make_result(30, calibrated=False)])
+    assert left_out.estimates["d50"].value == pytest.approx(fine.estimates["d50"].value)
+    assert any("1 image without a pixel size is left out" in note for note in left_out.notes)
 
 
 @pytest.mark.slow

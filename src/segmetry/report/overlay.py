@@ -78,13 +78,22 @@ def stretch(
     stretched : (M, N) array of uint8
         All zero where the image is constant.
     """
-    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    return _apply(pixels, _limits(pixels, ignore, percentiles))
+
+
+def _limits(pixels: np.ndarray, ignore: np.ndarray | None, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Return the values that become black and white; equal where there is nothing to stretch."""
     votes = pixels if ignore is None or ignore.all() else pixels[~ignore]
     votes = votes.ravel()[:: max(1, votes.size // 500_000)]
-    votes = votes[np.isfinite(votes)]
-    low, high = np.percentile(votes, percentiles) if votes.size else (0.0, 0.0)
-    if not high > low:
-        low, high = (float(votes.min()), float(votes.max())) if votes.size else (0.0, 0.0)
+    votes = votes[np.isfinite(votes)].astype(float)
+    if not votes.size:
+        return 0.0, 0.0
+    low, high = np.percentile(votes, percentiles)
+    return (float(low), float(high)) if high > low else (float(votes.min()), float(votes.max()))
+
+
+def _apply(pixels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    low, high = limits
     if not high > low:
         return np.zeros(pixels.shape, np.uint8)
     if pixels.dtype == np.uint8:
@@ -93,6 +102,14 @@ def stretch(
     # Scaled by halves first: the difference of two huge floats may not be finite.
     scaled = (pixels / 2 - low / 2) * (255 / (high / 2 - low / 2))
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
+
+
+def _shrink(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return the mean of the pixels under each new one; a large image is made small before it is turned into floats."""
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        with np.errstate(over="ignore"):  # beyond float32 is white
+            pixels = pixels.astype(np.float32)
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def layers(
@@ -113,9 +130,10 @@ def layers(
         )
     scale = _display_scale(pixels.shape, max_side)
     size = tuple(max(1, round(n * scale)) for n in pixels.shape)
-    base = stretch(pixels, ignore=ignore)
-    if scale != 1:
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC if scale < 3 else cv2.INTER_NEAREST
+    limits = _limits(pixels, ignore, PERCENTILES)
+    base = _apply(_shrink(pixels, size) if scale < 1 else pixels, limits)
+    if scale > 1:
+        how = cv2.INTER_CUBIC if scale < 3 else cv2.INTER_NEAREST
         base = cv2.resize(base, size[::-1], interpolation=how)
     shown = _resize_nearest(labels, size)
     drawing = np.zeros((*size, 4), np.uint8)
@@ -253,8 +271,8 @@ def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None
     border[:, :-1] |= across
     border[1:] |= down
     border[:-1] |= down
-    if thickness > 1:  # one pixel more, inwards and outwards alike
-        border |= cv2.dilate(border.view(np.uint8), np.ones((2, 2), np.uint8)).view(bool)
+    if thickness > 1:  # one pixel more to every side; what falls outside is cut below
+        border = cv2.dilate(border.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).view(bool)
     border &= labels > 0
     rows, cols = np.nonzero(border)
     on = labels[rows, cols]

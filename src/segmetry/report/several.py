@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from segmetry.report.text import plural
 from segmetry.units import METRES, PIXEL
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def _pool(results: Sequence[Result], folders: Sequence[str]) -> tuple[pd.DataFra
     used = [(r, f) for r, f in both if r.image.calibration.known] or both
     notes = []
     if len(used) < len(both):
-        notes.append(f"{len(both) - len(used)} images without a pixel size are left out of the statistics over all.")
+        n = len(both) - len(used)
+        notes.append(f"{plural(n, 'image')} without a pixel size {'is' if n == 1 else 'are'} left out of the pool.")
     unit = Counter(r.image.calibration.unit for r, _ in used).most_common(1)[0][0]
     if unit == PIXEL:
         notes.append("no image has a pixel size: the statistics over all are in pixels.")
