@@ -7,6 +7,7 @@ import struct
 import zlib
 from contextlib import suppress
 
+import imagecodecs
 import numpy as np
 import pytest
 from io_files import FILES, GREY8, GREY16, make, raw_tiff, tiff
@@ -132,6 +133,24 @@ def test_decompression_bombs_are_refused_by_their_header(tmp_path):
     fails(tmp_path / "a.bmp", "limit")
     (tmp_path / "a.gif").write_bytes(b"GIF89a" + struct.pack("<HH", 65535, 65535) + bytes(900))
     fails(tmp_path / "a.gif", "limit")
+
+
+@pytest.mark.parametrize(("compression", "encode"), [(8, zlib.compress), (50000, imagecodecs.zstd_encode)])
+def test_a_strip_that_unpacks_to_more_than_it_says(compression, encode, tmp_path):
+    """64 MiB of zeros in a strip of 20 x 28 pixels: refused, not unpacked."""
+    strip = encode(bytes(2**26))
+    whole = raw_tiff(tmp_path / "a.tif", {259: (3, compression), 279: (4, len(strip)), 273: (4, 1000)})
+    whole.write_bytes(whole.read_bytes().ljust(1000, b"\0") + strip)
+    fails(whole, "cannot be decoded")
+
+
+def test_an_entity_bomb_in_ome_xml(tmp_path):
+    """Nine levels of ten entities would be 3 GB of text."""
+    levels = "".join(f'<!ENTITY {chr(98 + k)} "{f"&{chr(97 + k)};" * 10}">' for k in range(9))
+    text = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "lol">{levels}]><OME xmlns="http://x/2016-06">&j;</OME>'
+    image = read(tiff(tmp_path / "a.tif", GREY8, description=text.encode(), metadata=None))
+    assert not image.calibration.known
+    assert any("OME-XML is damaged" in note for note in image.notes)
 
 
 def test_npy_that_claims_more_than_it_has(tmp_path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from io_em_files import dm, dm_head, emd, ser
 
 from segmetry.errors import ReadError
 from segmetry.io import em, read
@@ -36,31 +36,26 @@ YX = (axis("y", 20, 0.2, "nm", 0), axis("x", 30, 0.3, "nm", 1))
 
 
 def test_emd_written_by_the_library(tmp_path):
-    emd = pytest.importorskip("rsciio.emd")
-    pytest.importorskip("h5py")
-    signal = entry(PIXELS, *({**a, "navigate": False} for a in YX))
-    signal |= {"original_metadata": {}, "learning_results": {}, "attributes": {}, "models": {}}
-    emd.file_writer(str(tmp_path / "a.emd"), signal)
-    image = read(tmp_path / "a.emd")
+    pytest.importorskip("rsciio.emd")
+    image = read(emd(tmp_path / "a.emd", PIXELS, (0.2, 0.3), "nm"))
     np.testing.assert_array_equal(image.pixels, PIXELS)
     assert (image.calibration.spacing, image.calibration.unit) == ((0.2, 0.3), "nm")
     assert image.calibration.source == "metadata"
 
 
-def ser(path, pixels, metres):
-    """A SER file of one image, after the description of the format by Boothroyd: little-endian, version 0x0220."""
-    height, width = pixels.shape
-    head = struct.pack("<HHH", 0x4949, 0x0197, 0x0220) + struct.pack("<IIII", 0x4122, 0x4152, 1, 1)
-    dimension = struct.pack("<IddII", 1, 0.0, 1.0, 0, 6) + b"Number" + struct.pack("<I", 0)
-    table_at = len(head) + 8 + 4 + len(dimension)
-    data_at = table_at + 16
-    element = struct.pack("<ddIddIHII", -1e-9, metres, 0, -1e-9, metres, 0, 2, width, height)
-    element += pixels[::-1].astype("<u2").tobytes()
-    tag_at = data_at + len(element)
-    data = head + struct.pack("<Q", table_at) + struct.pack("<I", 1) + dimension
-    data += struct.pack("<QQ", data_at, tag_at) + element + struct.pack("<HHI", 0x4152, 0, 1767225600)
-    path.write_bytes(data)
-    return path
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("unit", ["nm", "µm", "1/nm"])
+def test_dm_put_together_by_hand(version, unit, tmp_path):
+    pytest.importorskip("rsciio.digitalmicrograph")
+    path = dm(tmp_path / f"a.dm{version}", PIXELS, (0.25, 0.5), unit, version)
+    image = read(path)
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+    assert image.calibration.known == (unit != "1/nm")
+    if image.calibration.known:
+        assert (image.calibration.spacing, image.calibration.unit) == ((0.25, 0.5), unit)
+    else:
+        assert "'1/nm'" in image.notes[0]
+    assert image.metadata["format"] == f"DM{version}"
 
 
 def test_ser_put_together_by_hand(tmp_path):
@@ -70,13 +65,6 @@ def test_ser_put_together_by_hand(tmp_path):
     np.testing.assert_array_equal(image.pixels, pixels)
     assert image.calibration.unit == "nm"
     assert image.calibration.spacing == pytest.approx((0.4, 0.4))
-
-
-def dm(path, version=3):
-    """The first bytes of a DigitalMicrograph file."""
-    length = struct.pack(">I", 100) if version == 3 else struct.pack(">Q", 100)
-    path.write_bytes(struct.pack(">I", version) + length + struct.pack(">I", 1) + bytes(100))
-    return path
 
 
 @pytest.fixture
@@ -90,7 +78,7 @@ def found(monkeypatch):
 @pytest.mark.parametrize("version", [3, 4])
 def test_dm_image(version, found, tmp_path):
     found.append(entry(PIXELS, *YX))
-    image = read(dm(tmp_path / f"a.dm{version}", version))
+    image = read(dm_head(tmp_path / f"a.dm{version}", version))
     np.testing.assert_array_equal(image.pixels, PIXELS)
     assert image.calibration.spacing == (0.2, 0.3)
     assert image.calibration.detail == "DigitalMicrograph calibration"
@@ -101,7 +89,7 @@ def test_dm_image(version, found, tmp_path):
 
 def test_dm_units_and_stacks(found, tmp_path):
     stack = np.stack([PIXELS] * 4)
-    path = dm(tmp_path / "a.dm3")
+    path = dm_head(tmp_path / "a.dm3")
     found.append(entry(stack, axis("z", 4, 1e-3, "µm", 0), axis("y", 20, 0.2, "nm", 1), axis("x", 30, 0.3, "nm", 2)))
     image = read(path)
     assert image.axes == "ZYX"
@@ -114,11 +102,11 @@ def test_dm_units_and_stacks(found, tmp_path):
 @pytest.mark.parametrize("unit", ["1/nm", "", "<undefined>", "mrad"])
 def test_without_a_length_the_size_is_unknown(unit, found, tmp_path):
     found.append(entry(PIXELS, axis("y", 20, 0.2, unit, 0), axis("x", 30, 0.2, unit, 1)))
-    assert not read(dm(tmp_path / "a.dm3")).calibration.known
+    assert not read(dm_head(tmp_path / "a.dm3")).calibration.known
 
 
 def test_several_images_and_spectra(found, tmp_path):
-    path = dm(tmp_path / "a.dm4", 4)
+    path = dm_head(tmp_path / "a.dm4", 4)
     spectrum = entry(
         np.zeros((4, 5, 100)), axis("y", 4, 1, "nm", 0), axis("x", 5, 1, "nm", 1), axis("E", 100, 1, "eV", 2)
     )
@@ -136,20 +124,36 @@ def test_colour_records(found, tmp_path):
     pixels = np.zeros((20, 30), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     pixels["G"] = 100
     found.append(entry(pixels, *YX))
-    assert read(dm(tmp_path / "a.dm3")).pixels[0, 0] == 59  # 0.587 of 100
+    assert read(dm_head(tmp_path / "a.dm3")).pixels[0, 0] == 59  # 0.587 of 100
 
 
 def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsciio", None)
     monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)
     with pytest.raises(ReadError, match=r"pip install segmetry\[em\]") as caught:
-        read(dm(tmp_path / "a.dm3"))
+        read(dm_head(tmp_path / "a.dm3"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_in_hdf5_is_refused_before_it_is_unpacked(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("rsciio.emd")
+    path = tmp_path / "a.emd"
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
+        group = file.create_group("signals/x")
+        group.attrs["emd_group_type"] = 1
+        group.create_dataset("data", shape=(20000, 20000), dtype="f8", chunks=(1000, 1000))
+        for name in ("dim1", "dim2"):
+            axis_ = group.create_dataset(name, data=[0.0, 1.0])
+            axis_.attrs["name"], axis_.attrs["units"] = name, "[n_m]"
+    with pytest.raises(ReadError, match=r"20000 x 20000.*limit"):
+        read(path)
 
 
 def test_damaged_files_are_one_line(tmp_path, capfd):
     pytest.importorskip("rsciio")
-    files = [dm(tmp_path / "a.dm3"), dm(tmp_path / "a.dm4", 4)]
+    files = [dm_head(tmp_path / "a.dm3"), dm_head(tmp_path / "a.dm4", 4)]
     (tmp_path / "a.ser").write_bytes(b"II\x97\x01" + bytes(60))
     (tmp_path / "a.emd").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     for path in [*files, tmp_path / "a.ser", tmp_path / "a.emd"]:

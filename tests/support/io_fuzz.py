@@ -8,10 +8,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from io_files import FILES, make
+from io_em_files import dm, emd, ser
+from io_files import FILES, FLOAT, GREY16, make
 
 from segmetry.errors import SegmetryError
 from segmetry.io import read
@@ -73,6 +75,32 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(out)
 
 
+def whole_files(folder: Path) -> list[tuple[str, str, bytes]]:
+    """Return name, suffix and bytes of a whole file of every kind; those of the extra ``em`` where it is installed."""
+    files = [(name, FILES[name][0], make(name, folder).read_bytes()) for name in FILES]
+    if find_spec("rsciio") and find_spec("h5py"):
+        for write, name in ((_dm3, "a.dm3"), (_dm4, "a.dm4"), (_ser, "a.ser"), (_emd, "a.emd")):
+            path = write(folder / name)
+            files.append((name, path.suffix, path.read_bytes()))
+    return files
+
+
+def _dm3(path: Path) -> Path:
+    return dm(path, FLOAT, (0.5, 0.5), "nm", 3)
+
+
+def _dm4(path: Path) -> Path:
+    return dm(path, FLOAT, (0.5, 0.5), "nm", 4)
+
+
+def _ser(path: Path) -> Path:
+    return ser(path, GREY16, 4e-10)
+
+
+def _emd(path: Path) -> Path:
+    return emd(path, FLOAT, (0.5, 0.5), "nm")
+
+
 def fuzz(folder: Path, n_files: int, seed: int) -> Counter[str]:
     """Read `n_files` damaged files, kinds in turn, and count the outcomes.
 
@@ -84,12 +112,12 @@ def fuzz(folder: Path, n_files: int, seed: int) -> Counter[str]:
         At the first file that takes longer than `SECONDS`.
     """
     rng = np.random.default_rng(seed)
-    whole = {name: make(name, folder).read_bytes() for name in FILES}
+    files = whole_files(folder)
     outcomes: Counter[str] = Counter()
     for number in range(n_files):
-        name = list(FILES)[number % len(FILES)]
-        path = folder / f"damaged{FILES[name][0]}"
-        path.write_bytes(mutate(whole[name], rng))
+        name, suffix, data = files[number % len(files)]
+        path = folder / f"damaged{suffix}"
+        path.write_bytes(mutate(data, rng))
         page = None if rng.random() < 0.8 else int(rng.integers(0, 3))
         what = f"file {number} of seed {seed}, made from {name!r}, page {page}"
         with alarm(SECONDS), warnings.catch_warnings(record=True) as warned:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import CalibrationError, ReadError
-from segmetry.io.stored import Scale, Stored, check_page, make_scale, number, pick_plane
+from segmetry.io.stored import Scale, Stored, check_claim, check_page, make_scale, number
 from segmetry.units import METRES, normalise_unit
 
 _TIME = ("s", "ms", "us", "µs", "ns", "min", "h")
@@ -20,21 +20,21 @@ _ENERGY = ("eV", "keV", "meV")
 
 def read_dm(path: Path, page: int | None) -> Stored:
     """Return the image of a Gatan DigitalMicrograph file, version 3 or 4."""
-    return _choose(_load("digitalmicrograph", path), page, "DigitalMicrograph calibration")
+    return _choose(path, _load("digitalmicrograph", path), page, "DigitalMicrograph calibration")
 
 
 def read_emd(path: Path, page: int | None) -> Stored:
     """Return the image of an EMD file, of Velox or of the Berkeley kind."""
-    return _choose(_load("emd", path), page, "EMD calibration")
+    return _choose(path, _load("emd", path), page, "EMD calibration")
 
 
 def read_ser(path: Path, page: int | None) -> Stored:
     """Return the image of a SER file of FEI's TIA."""
-    return _choose(_load("tia", path), page, "SER calibration")
+    return _choose(path, _load("tia", path), page, "SER calibration")
 
 
 def _load(plugin: str, path: Path) -> Sequence[Mapping[str, Any]]:
-    """Return what rosettasciio finds in a file. It is imported only here, because it is GPL."""
+    """Return what rosettasciio finds in a file, its arrays not yet loaded. It is imported here only: it is GPL."""
     try:
         module = import_module(f"rsciio.{plugin}")
     except ImportError as error:
@@ -42,12 +42,12 @@ def _load(plugin: str, path: Path) -> Sequence[Mapping[str, Any]]:
         what = "" if missing.startswith("rsciio") else f" ({missing} is missing)"
         raise ReadError(f"this kind of file needs rosettasciio{what}: pip install segmetry[em]") from None
     try:
-        return module.file_reader(str(path), lazy=False)
+        return module.file_reader(str(path), lazy=True)
     except ImportError as error:
         raise ReadError(f"this kind of file needs {error.name}: pip install segmetry[em]") from None
 
 
-def _choose(found: Sequence[Mapping[str, Any]], page: int | None, detail: str) -> Stored:
+def _choose(path: Path, found: Sequence[Mapping[str, Any]], page: int | None, detail: str) -> Stored:
     """Return the first image among what was found, or the plane that `page` counts to."""
     images = [entry for entry in found if np.ndim(entry["data"]) >= 2 and not _is_spectrum(entry)]
     if not images:
@@ -66,9 +66,16 @@ def _choose(found: Sequence[Mapping[str, Any]], page: int | None, detail: str) -
             page -= counts[index]
             index += 1
         chosen = images[index]
-    pixels, axes = _pixels(chosen)
+    axes = _letters(chosen)
     scale, more = _scale(chosen, axes, detail)
-    pixels, axes = pick_plane(pixels, axes, page)
+    data = chosen["data"]
+    if page is not None:
+        data, axes = data[np.unravel_index(page, data.shape[:-2])], "YX"
+    # EMD may be compressed; the other kinds hold what they claim.
+    check_claim(data.shape, data.dtype.itemsize, path.stat().st_size, compressed=path.suffix.lower() == ".emd")
+    pixels = np.asarray(data)
+    if pixels.dtype.names:  # colour comes as records of R, G, B
+        pixels, axes = np.stack([pixels[name] for name in pixels.dtype.names], axis=-1), axes + "S"
     return Stored(pixels, axes, scale, (*notes, *more), _metadata(chosen))
 
 
@@ -87,23 +94,20 @@ def _is_spectrum(entry: Mapping[str, Any]) -> bool:
     return bool(axes) and _unit(axes[-1]) in _ENERGY
 
 
-def _pixels(entry: Mapping[str, Any]) -> tuple[np.ndarray, str]:
-    pixels = np.asarray(entry["data"])
-    names = pixels.dtype.names
+def _letters(entry: Mapping[str, Any]) -> str:
+    """Return a letter for each axis: by its unit a time, an energy, a length, or an unnamed sequence."""
     records = _axes_of(entry)
     leading = ""
-    for k in range(pixels.ndim - 2):
+    for k in range(np.ndim(entry["data"]) - 2):
         unit = _unit(records[k]) if k < len(records) else ""
         letter = "T" if unit in _TIME else "E" if unit in _ENERGY else "Z" if _is_length(unit) else "I"
         leading += letter if letter not in leading else "JKLMNOPQ"[k]
-    if names:  # colour comes as records of R, G, B
-        return np.stack([pixels[name] for name in names], axis=-1), leading + "YXS"
-    return pixels, leading + "YX"
+    return leading + "YX"
 
 
 def _scale(entry: Mapping[str, Any], axes: str, detail: str) -> tuple[Scale | None, tuple[str, ...]]:
     records = _axes_of(entry)
-    if len(records) != len(axes.replace("S", "")):
+    if len(records) != len(axes):
         return None, ()
     by_letter = dict(zip(axes, records))
     unit = _unit(by_letter["X"])

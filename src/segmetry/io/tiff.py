@@ -87,7 +87,7 @@ def _check_whole(tif: Any, path: Path) -> None:
     found = sum(_n_planes(s) for s in tif.series)
     claimed = found
     if tif.is_imagej:
-        claimed = int(number((tif.imagej_metadata or {}).get("images")) or found)
+        claimed = _whole((tif.imagej_metadata or {}).get("images"))
     broken = False
     with path.open("rb") as file:
         head = file.read(16)
@@ -140,11 +140,17 @@ def _check(series: Any, size: int) -> None:
 
 
 def _check_segments(one: Any, size: int) -> None:
-    ends = [o + n for o, n in zip(one.dataoffsets, one.databytecounts)]
+    ends = [_whole(o) + _whole(n) for o, n in zip(one.dataoffsets, one.databytecounts)]
     if not ends:
         raise ReadError(f"page {one.index} says nothing of where its pixels are; copy the file again.")
     if max(ends) > size:
         raise ReadError(f"it is cut off: page {one.index} ends at byte {max(ends)}, the file at {size}; copy it again.")
+
+
+def _whole(value: object) -> int:
+    """Return a tag's value as a whole number; 0 where a damaged tag holds none."""
+    size = number(value)
+    return int(size) if size is not None and math.isfinite(size) else 0
 
 
 def _colours(pixels: np.ndarray, axes: str, keyframe: Any, *, imagej: bool) -> tuple[np.ndarray, str, tuple[str, ...]]:
@@ -163,7 +169,7 @@ def _colours(pixels: np.ndarray, axes: str, keyframe: Any, *, imagej: bool) -> t
                 table = table >> 8
             return table.astype(np.uint8).T[pixels], axes + "S", ("the colour table was applied",)
     if photometric == _MINISWHITE and not imagej and pixels.dtype.kind == "u":
-        bits = int(number(keyframe.bitspersample) or 8 * pixels.dtype.itemsize)
+        bits = _whole(keyframe.bitspersample) or 8 * pixels.dtype.itemsize
         top = 2 ** min(bits, 8 * pixels.dtype.itemsize) - 1
         return top - np.minimum(pixels, top), axes, ("white is stored as 0: values were turned round",)
     if "S" not in axes:
