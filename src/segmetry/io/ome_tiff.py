@@ -1,4 +1,4 @@
-"""Label images as calibrated OME-TIFF."""
+"""Images and label images as calibrated OME-TIFF."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from segmetry.errors import LabelError, ShapeMismatchError
+from segmetry.errors import ImageError, LabelError, ShapeMismatchError
 from segmetry.io.atomic import atomic
 from segmetry.io.quiet import quiet
-from segmetry.types import Calibration, Segmentation
+from segmetry.types import Calibration, Image, Segmentation
 from segmetry.units import METRES
 
+_OME_TYPES = {"float32": "float", "float64": "double"}
 _OME_UNITS = {"inch": "in"}
-"""OME's names of units where they are not ours."""
+"""OME's names of types and units where they are not ours."""
 
 
 def write_labels(
@@ -50,7 +51,46 @@ def write_labels(
     if n_lengths not in (2, array.ndim):
         raise ShapeMismatchError(f"write_labels: {n_lengths} pixel lengths for labels of shape {array.shape}.")
     axis = "" if array.ndim == 2 else "T" if n_lengths == 2 else "Z"
-    text = _ome_xml(array, axis, calibration, name or path.stem)
+    _write(path, array, axis, calibration, name or path.stem)
+
+
+_PIXEL_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""Types that OME-TIFF knows, as NumPy calls them."""
+
+
+def write_image(path: str | Path, image: Image) -> None:
+    """Write an image as OME-TIFF with its pixel size, without loss; `read` gives the same pixels and calibration.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``.
+    image : Image
+        Grey: two axes, or three of which the first is ``Z`` or ``T``. Bool becomes uint8, float16 float32, and 64-bit
+        whole numbers that fit 32 bits become int32.
+
+    Raises
+    ------
+    ImageError
+        If the axes or the type of the pixels cannot be written.
+    WriteError
+        If the file cannot be written.
+    """
+    pixels = image.pixels
+    if image.axes not in ("YX", "ZYX", "TYX"):
+        raise ImageError(f"write_image: axes {image.axes!r} cannot be written; take one with axes YX, ZYX or TYX.")
+    if pixels.dtype in (bool, np.float16):
+        pixels = pixels.astype(np.uint8 if pixels.dtype == bool else np.float32)
+    limits = np.iinfo(np.int32)
+    if pixels.dtype in (np.int64, np.uint64) and limits.min <= pixels.min() and pixels.max() <= limits.max:
+        pixels = pixels.astype(np.int32)
+    if pixels.dtype.name not in _PIXEL_TYPES:
+        raise ImageError(f"write_image: pixels of type {pixels.dtype} cannot be written; use astype(np.float32).")
+    _write(Path(path), pixels, image.axes.removesuffix("YX"), image.calibration, image.name)
+
+
+def _write(path: Path, array: np.ndarray, axis: str, calibration: Calibration, name: str) -> None:
+    text = _ome_xml(array, axis, calibration, name)
     stack = array if array.ndim == 3 else array[None]
     import tifffile
 
@@ -87,6 +127,7 @@ def _checked(labels: Segmentation | np.ndarray) -> np.ndarray:
 def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str) -> str:
     """Return the OME-XML of one image, in ASCII, without dates or random identifiers."""
     height, width = array.shape[-2:]
+    kind = _OME_TYPES.get(array.dtype.name, array.dtype.name)
     sizes = {"X": width, "Y": height, "Z": 1, "C": 1, "T": 1} | ({axis: array.shape[0]} if axis else {})
     lengths = ""
     if calibration.known:
@@ -103,7 +144,7 @@ def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str) 
         'xsi:schemaLocation="http://www.openmicroscopy.org/Schemas/OME/2016-06 '
         'http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd" Creator="segmetry">'
         f'<Image ID="Image:0" Name={quoteattr(name)}>'
-        f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{array.dtype.name}" BigEndian="false" '
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{kind}" BigEndian="false" '
         + " ".join(f'Size{letter}="{n}"' for letter, n in sizes.items())
         + lengths
         + '><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
