@@ -12,11 +12,16 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,9 @@ from segmetry.errors import ReadError, SegmetryError, WriteError
 from segmetry.inputs import Task
 from segmetry.io.atomic import atomic
 from segmetry.recipe import Recipe
+
+FILES = ("labels.tif", "regions.csv", "overlay.png", "report.html", "summary.json")
+"""What the whole result of an image holds at least; the last one is written last."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,22 @@ def is_done(folder: Path, path: Path, recipe: Recipe) -> bool:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         return (
             summary["recipe_sha256"] == recipe.sha256
+            and all((folder / name).is_file() for name in FILES)
             and summary["input_sha256"] == hash_file(path)
-            and all((folder / name).is_file() for name in summary.get("files", ()))
         )
     except (OSError, ValueError, KeyError, TypeError, SegmetryError):
         return False
+
+
+def clear(folder: Path) -> None:
+    """Remove an image's result, whole or in part, and nothing that is not ours; the summary goes first."""
+    ours = [folder / name for name in (*reversed(FILES), "regions.csv-metadata.json")]
+    for path in (*ours, *sorted((folder / "figures").glob("*.svg"))):
+        with suppress(OSError):
+            path.unlink()
+    for empty in (folder / "figures", folder):
+        with suppress(OSError):
+            empty.rmdir()
 
 
 def check_output(out: Path) -> None:
@@ -118,7 +137,7 @@ def run(
     while waiting or suspects:
         # Suspects are done one at a time, so that a dead worker has one possible cause.
         queue, ahead = (suspects, 1) if suspects else (waiting, jobs + 2)
-        pool = ProcessPoolExecutor(min(ahead, jobs), mp_context=_context(), initializer=_one_thread)
+        pool = ProcessPoolExecutor(min(ahead, jobs), mp_context=_context(), initializer=_settle)
         running: dict[Future[Outcome], Task] = {}
         try:
             while queue or running:
@@ -140,9 +159,10 @@ def run(
             else:
                 suspects = list(running.values())
         finally:
+            workers = list((getattr(pool, "_processes", None) or {}).values())  # the pool forgets them as it shuts down
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((getattr(pool, "_processes", None) or {}).values()):
-                process.terminate()
+            if running:  # stopped from outside: end what is in work, and let it remove what it half wrote
+                _end(workers)
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -151,17 +171,39 @@ def _context() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["segmetry.pipeline", "segmetry.report"])  # loaded once, for all workers
+        if threading.current_thread() is threading.main_thread():
+            from multiprocessing import forkserver  # not on Windows
+
+            # A terminal sends Ctrl-C to the fork server too; it inherits that it has to ignore it.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.signal(signal.SIGINT, before)
     return context
 
 
-def _one_thread() -> None:
-    """Keep a worker to one thread: the cores are shared by images, not by the parts of one."""
-    import signal
+def _end(workers: Iterable[BaseProcess]) -> None:
+    """End worker processes: ask, wait a little, then insist."""
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        process.join(_PATIENCE)
+        if process.is_alive():
+            process.kill()
 
+
+_PATIENCE = 10.0
+"""Seconds that a worker gets to clean up."""
+
+
+def _settle() -> None:
+    """Prepare a worker: Ctrl-C is the parent's to handle, and the cores are shared by images, not by parts of one."""
     import cv2
     import numba
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that temporary files are removed
     cv2.setNumThreads(1)
     numba.set_num_threads(1)
 
@@ -175,6 +217,8 @@ def _attempt(work: Work, task: Task) -> Outcome:
         error, kind = " ".join(str(caught).split()), type(caught).__name__
     except MemoryError:
         error, kind = f"{task.path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
+    except SystemExit:
+        os._exit(1)  # told to end (see _settle): the pool would catch it and begin the next image
     except Exception as caught:
         # Our own mistake must not end a night's batch; the class and the place let it be found.
         place = caught.__traceback__

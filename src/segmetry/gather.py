@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from segmetry.measure import Distribution
 
-_POOLED = ("label", "area", "equivalent_diameter", "aspect_ratio", "circularity", "edge_weight", "touches_edge")
+_POOLED = (
+    "label",
+    "area",
+    "volume",
+    "equivalent_diameter",
+    "aspect_ratio",
+    "circularity",
+    "edge_weight",
+    "touches_edge",
+)
 """Columns that the statistics over all images are made of; the rest stays in the files."""
 
 
@@ -161,14 +170,10 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
     for row, table in used:
         if len(table):
             factor = convert(1.0, row["pixel_size"]["unit"], unit)
-            power = len(row["pixel_size"]["spacing"] or (1, 1))
-            parts.append(
-                table.assign(
-                    equivalent_diameter=table["equivalent_diameter"] * factor, area=table["area"] * factor**power
-                )
-            )
+            powers = {"equivalent_diameter": 1, "area": 2, "volume": 3}
+            parts.append(table.assign(**{c: table[c] * factor**p for c, p in powers.items() if c in table}))
     objects = pd.concat(parts, ignore_index=True)
-    objects.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2"}
+    objects.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2", "volume": f"{unit}^3"}
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
     errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
     chosen = recipe.statistics

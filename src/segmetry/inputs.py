@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
             if not files:
                 raise ReadError(f"{text}: no file fits this pattern; check it with ls.")
         else:
-            raise ReadError(f"{text}: there is no such file or folder; check the name.")
+            raise ReadError(f"{text}: there is no such file or folder; {_near(path)}.")
         for file in files:
             found.setdefault(file.resolve(), file)
     return list(found.values())
@@ -74,6 +75,13 @@ def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+
+
+def _near(path: Path) -> str:
+    """Return a hint at a name much like the one that is missing."""
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
+    return f"did you mean {path.parent / near[0]}?" if near else "check the name"
 
 
 def _some(names: Iterable[str]) -> str:

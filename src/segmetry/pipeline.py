@@ -18,7 +18,7 @@ import numpy as np
 import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
-from segmetry.measure import distribution, measure, radial_distribution, summarise
+from segmetry.measure import MEASURES, distribution, measure, radial_distribution, summarise
 from segmetry.measure.distributions import Weighting
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 WEIGHTINGS: tuple[Weighting, ...] = ("number", "area", "volume")
 """Size distributions that every result holds; the first one gives D10, D50, D90 of the summary."""
+
+NEEDED = ("area", "volume", "equivalent_diameter", "centroid", "edge_weight", "touches_edge")
+"""Measures that statistics and report rest on: they are in every table, whatever the recipe names."""
 
 _PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "pandas", "rapidocr", "onnxruntime")
 
@@ -142,7 +145,7 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     image = source if isinstance(source, Image) else read(source, page=recipe.page)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
     segmentation = segment(image, recipe.method)
-    table = measure(segmentation, image, measures=recipe.measures)
+    table = measure(segmentation, image, measures=_with_needed(recipe.measures, segmentation.labels.ndim))
     statistics, calibration = recipe.statistics, image.calibration
     common: dict[str, Any] = {
         "edge_correction": statistics.edge_correction,
@@ -176,6 +179,13 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
     return Result(image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes)
+
+
+def _with_needed(measures: tuple[str, ...] | None, ndim: int) -> list[str] | None:
+    """Return the measures asked for and those that statistics and report rest on, in the order of the catalogue."""
+    if measures is None:
+        return None
+    return [m.name for m in MEASURES.values() if m.name in measures or (m.name in NEEDED and ndim in m.dims)]
 
 
 def make_provenance(recipe: Recipe, *, input_sha256: str, seconds: float) -> Provenance:

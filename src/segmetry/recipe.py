@@ -64,7 +64,7 @@ class Recipe:
     page : int or None
         Page of a file with several; None reads them all as one stack.
     measures : tuple of str or None
-        Names of the measures in the table; None takes all.
+        Names of the measures in the table, beside those that the statistics rest on; None takes all.
     statistics : Statistics
         How intervals are made.
 
@@ -155,6 +155,8 @@ class Recipe:
         if measures != "all" and not (isinstance(measures, list) and all(isinstance(m, str) for m in measures)):
             raise RecipeError(f"{where}: measure is 'all' or a list of names, got {measures!r}.")
         name = segment.pop("method", DEFAULT_METHOD)
+        if not isinstance(name, str):
+            raise RecipeError(f"{where}: method is a name such as {DEFAULT_METHOD}, got {name!r:.60}.")
         try:
             return cls(
                 method_from(name, segment),

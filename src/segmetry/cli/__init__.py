@@ -9,13 +9,15 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 work failed, 2 asked wrongly, 130 stopped."""
     from segmetry.cli.app import app
-    from segmetry.errors import SegmetryError
+    from segmetry.errors import SegmetryError, WriteError
 
     for stream in (sys.stdout, sys.stderr):  # µ and ± must not end a run in a terminal without UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
         code = app(arguments, standalone_mode=False, prog_name="segmetry")
+    except WriteError as error:  # a disk that filled up: the work failed
+        return _say(" ".join(str(error).split()), 1)
     except SegmetryError as error:
         return _say(" ".join(str(error).split()), 2)
     except KeyboardInterrupt:
@@ -24,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            return 2
         if hasattr(error, "format_message"):  # a usage error of the parser: a wrong option, a missing argument
             return _say(f"{' '.join(error.format_message().split())} (see segmetry --help)", 2)
         if type(error).__name__ == "Abort":

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segmetry.batch import Outcome, Task, check_output, default_jobs, is_done, run, write_failures
+from segmetry.batch import Outcome, Task, clear, default_jobs, is_done, run, write_failures
+from segmetry.cli.options import open_output
 from segmetry.cli.progress import follow
 from segmetry.inputs import find_inputs, name_folders
 from segmetry.recipe import Recipe
@@ -30,13 +31,16 @@ class MeasureWork:
         from segmetry.pipeline import analyse, write_numbers
         from segmetry.report import write_result
 
-        result = analyse(task.path, self.recipe)
         folder = self.out / task.folder
-        # The summary marks a folder whole, so an old one must not stand beside new files.
-        (folder / "summary.json").unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_result(result, folder)
-        write_numbers(result, folder)
+        # Old files must not stand beside new ones, nor for an input that can no longer be read.
+        clear(folder)
+        result = analyse(task.path, self.recipe)
+        try:
+            write_result(result, folder)
+            write_numbers(result, folder)
+        except BaseException:  # a full disk, Ctrl-C
+            clear(folder)
+            raise
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def measure_images(
 ) -> int:
     """Measure images into `out`; return the exit code."""
     tasks = name_folders(find_inputs(inputs))
-    check_output(out)
+    open_output(out)
     batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume)
     if as_json:
         print(json.dumps(batch.summary(), indent=2, ensure_ascii=False, allow_nan=False))
@@ -113,7 +117,7 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
     """Write label images into `out`; return the exit code."""
     tasks = name_folders(find_inputs(inputs))
-    check_output(out)
+    open_output(out)
     outcomes, stopped = _collect(tasks, SegmentWork(recipe, out), jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]
     if as_json:
@@ -159,5 +163,6 @@ def _conclude(tasks: list[Task], outcomes: list[Outcome], stopped: bool, hint: s
         return 130
     if not failures:
         return 0
-    asked_wrongly = len(failures) == len(tasks) and all(o.kind not in ("Crash", "Bug", "MemoryError") for o in failures)
+    ours = ("Crash", "Bug", "MemoryError", "WriteError")
+    asked_wrongly = len(failures) == len(tasks) and all(o.kind not in ours for o in failures)
     return 2 if asked_wrongly else 1

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from segmetry.batch import check_output, read_summary
+from segmetry.batch import read_summary
+from segmetry.cli.options import open_output
 
 MICROGRAPH: dict[str, Any] = {
     "kind": "bf-tem",
@@ -42,7 +43,7 @@ def run_demo(out: Path) -> int:
     from segmetry.synth import simulate
     from segmetry.types import Image
 
-    check_output(out)
+    open_output(out)
     print("making a micrograph of known truth ...", file=sys.stderr)
     scene = simulate(**MICROGRAPH)
     micrograph = write_scene(scene, out / "input", "micrograph")

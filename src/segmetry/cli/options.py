@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from segmetry.errors import OptionError
+from segmetry.batch import check_output
+from segmetry.errors import OptionError, WriteError
 from segmetry.recipe import DEFAULT_METHOD, STATISTICS_OPTIONS, Recipe
 
 
@@ -54,11 +55,19 @@ def recipe_from(
     return Recipe.build(
         name,
         options=options | statistics | own,
-        scale=scale or base.scale,  # type: ignore[arg-type]  # checked by Recipe
-        pixel_size=pixel_size or base.pixel_size,
+        scale=scale if scale is not None else base.scale,  # type: ignore[arg-type]  # checked by Recipe
+        pixel_size=pixel_size if pixel_size is not None else base.pixel_size,
         page=page if page is not None else base.page,
         measures=base.measures,
     )
+
+
+def open_output(out: Path) -> None:
+    """Make the output folder; one that cannot be used was asked for wrongly, unlike a disk that fills up later."""
+    try:
+        check_output(out)
+    except WriteError as error:
+        raise OptionError(str(error)) from error
 
 
 def field_rows(record: type) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from segmetry.batch import check_output
+from segmetry.cli.options import open_output
 from segmetry.synth import Scene
 
 
@@ -36,7 +36,7 @@ def simulate_particles(out: Path, n: int, seed: int) -> int:
     """Write `n` varied scenes; return the exit code."""
     from segmetry.synth import scenes
 
-    check_output(out)
+    open_output(out)
     for i, scene in enumerate(scenes(n, seed=seed)):
         write_scene(scene, out, f"particles-{i:04d}")
         if n > 1 and sys.stderr.isatty():
