@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_places_that_cannot_be_written(tmp_path):
     assert names(tmp_path) == ["file", "folder"]
 
 
+@contextmanager
+def no_room(n_bytes):
+    """Within it, no file may grow beyond some bytes: every library meets the error where it writes."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 WRITERS = {
     "labels": (write_labels, "a.tif", np.eye(5, dtype=np.int32)),
     "rois": (write_rois, "a.zip", np.eye(5, dtype=np.int32)),
@@ -118,6 +131,11 @@ def test_every_writer_is_atomic(name, tmp_path, monkeypatch):
         what = pd.DataFrame({"label": [1]})
     with pytest.raises(WriteError, match="does not exist"):
         write(tmp_path / "nothing" / file_name, what)
+
+    with no_room(40), pytest.raises(WriteError) as caught:
+        write(tmp_path / file_name, what)
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == []
 
     def full(*_args, **_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

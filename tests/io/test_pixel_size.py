@@ -189,18 +189,21 @@ def test_fei_with_an_impossible_length(value, tmp_path):
 def test_zeiss_takes_the_pixel_of_the_stored_image(tmp_path):
     """The file also has the pixel of the screen, twice as long."""
     image = read(tiff_with_text(tmp_path / "a.tif", 34118, ZEISS.format(width=28)))
-    assert image.calibration.spacing == (558.2, 558.2)
-    assert image.calibration.unit == "pm"
+    assert image.calibration.spacing == (0.5582, 0.5582)  # 558.2 pm
+    assert image.calibration.unit == "nm"
     assert image.calibration.detail == "TIFF tag CZ_SEM AP_IMAGE_PIXEL_SIZE"
     assert image.metadata["detector"] == "InLens"
     assert image.metadata["voltage"] == "3.0 kV"
 
 
-@pytest.mark.parametrize(("text", "unit"), [("2.791 nm", "nm"), ("1.5 µm", "µm"), ("1.5 um", "µm"), ("930 pm", "pm")])
-def test_zeiss_units(text, unit, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "length", "unit"),
+    [("2.791 nm", 2.791, "nm"), ("1.5 µm", 1.5, "µm"), ("1.5 um", 1.5, "µm"), ("930 pm", 0.93, "nm")],
+)
+def test_zeiss_units(text, length, unit, tmp_path):
     said = f"0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = {text}\r\n"
     calibration = read(tiff_with_text(tmp_path / "a.tif", 34118, said)).calibration
-    assert (calibration.spacing[0], calibration.unit) == (float(text.split()[0]), unit)
+    assert (calibration.spacing[0], calibration.unit) == (length, unit)
 
 
 def test_zeiss_with_the_pixel_of_the_screen_only(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segmetry.types import Calibration, Image
+from segmetry.units import METRES, best_unit, convert
 
 _KINDS = {"YX": "image", "ZYX": "volume", "TYX": "time series", "EYX": "energy series"}
 
@@ -46,7 +47,9 @@ def describe(image: Image) -> dict[str, Any]:
     }
     if calibration.known:
         extent = [n * s for n, s in zip(image.spatial_shape, calibration.spacing)]
-        facts["field of view"] = f"{' x '.join(f'{e:.6g}' for e in extent)} {calibration.unit}"
+        unit = best_unit(max(extent) * METRES[calibration.unit])
+        lengths = " x ".join(f"{convert(e, calibration.unit, unit):.6g}" for e in extent)
+        facts["field of view"] = f"{lengths} {unit}"
     if image.source is not None:
         facts["page"] = image.source.page
         facts["sha256"] = image.source.sha256

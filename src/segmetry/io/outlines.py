@@ -71,7 +71,8 @@ def ring_area(ring: Ring) -> float:
     2.0
     """
     row, col = ring[:, 0].astype(np.int64), ring[:, 1].astype(np.int64)
-    return float(np.sum(col * np.roll(row, -1) - np.roll(col, -1) * row) / 2)
+    twice = np.dot(col[:-1], row[1:]) - np.dot(col[1:], row[:-1]) + col[-1] * row[0] - col[0] * row[-1]
+    return float(twice) / 2
 
 
 def _corners(labels: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -155,11 +156,10 @@ def _pair(order: np.ndarray) -> np.ndarray:
 
 def _nest(rings: list[Ring]) -> tuple[tuple[Ring, tuple[Ring, ...]], ...]:
     """Return shells with their holes."""
-    shells = [r for r in rings if ring_area(r) > 0]
+    areas = [ring_area(r) for r in rings]
+    shells = [r for r, area in zip(rings, areas) if area > 0]
     holes: list[list[Ring]] = [[] for _ in shells]
-    for ring in rings:
-        if ring_area(ring) > 0:
-            continue
+    for ring in (r for r, area in zip(rings, areas) if area < 0):
         point = _object_pixel_beside(ring)
         around = [k for k, shell in enumerate(shells) if len(shells) == 1 or _contains(shell, point)]
         holes[min(around, key=lambda k: ring_area(shells[k]))].append(ring)

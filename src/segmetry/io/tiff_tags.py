@@ -163,7 +163,8 @@ def _zeiss(page: Any, width: int) -> Said:
         )
         return Said(None, (note,), metadata)
     scale, notes = make_scale({"X": number(value), "Y": number(value)}, unit, detail)
-    return Said(scale, notes, metadata)
+    # Results in picometres would be hard to read; the other units of these files are those people use.
+    return Said(_readable(scale) if scale is not None and scale.unit == "pm" else scale, notes, metadata)
 
 
 def _store_width(get: Callable[[str], tuple[Any, str]]) -> int | None:
