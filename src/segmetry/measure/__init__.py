@@ -14,6 +14,7 @@ from segmetry.measure.labelling import remove_small as remove_small
 from segmetry.measure.regions import Regions as Regions
 from segmetry.measure.spatial import NearestNeighbours as NearestNeighbours
 from segmetry.measure.spatial import RadialDistribution as RadialDistribution
+from segmetry.measure.spatial import centres as centres
 from segmetry.measure.spatial import nearest_neighbours as nearest_neighbours
 from segmetry.measure.spatial import number_density as number_density
 from segmetry.measure.spatial import radial_distribution as radial_distribution

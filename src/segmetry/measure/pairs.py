@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 _CHUNK = 256
-_CELLS_PER_REACH = 8
+_CELLS_PER_REACH = 5
 """Cells along `r_max`: small cells follow the circle closely, large ones keep the loops long."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -14,7 +15,10 @@ from segmetry.measure.block_noise import excess_noise
 from segmetry.measure.pairs import pair_counts, ring_areas, ring_measure
 from segmetry.measure.uncertainty import Counting, combine, influence_variance, student
 from segmetry.measure.weighted import SMALLEST
-from segmetry.types import Estimate
+from segmetry.types import Calibration, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MIN_POINTS = 20
 """Points below which the spread between blocks says nothing and pairs are taken as independent."""
@@ -161,6 +165,48 @@ def radial_distribution(
     return RadialDistribution(r, g, low, high, unit, n, density, tuple(notes))
 
 
+def centres(
+    table: pd.DataFrame,
+    *,
+    frame_shape: Sequence[int],
+    calibration: Calibration,
+    frame_origin: Sequence[int] = (0, 0),
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the centres of a table's particles in the part of the frame where none is cut, and the sides of that part.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns ``centroid-0`` and ``centroid-1`` (px), and ``feret_max`` or ``equivalent_diameter``.
+    frame_shape, frame_origin : (rows, columns)
+        Pixels of the frame, and its first pixel.
+    calibration : Calibration
+        Length of a pixel.
+
+    Returns
+    -------
+    points : (L, 2) array
+        Row and column from the corner of that part, in the calibration's unit.
+    sides : (height, width)
+        As `radial_distribution` takes them.
+
+    Notes
+    -----
+    A particle that the frame cuts shows a centroid that is not its centre, and shows one although its centre is
+    outside. Half the largest particle (Feret) away from the frame's edges no such centroid lies. At most a sixth of the
+    shorter side is given up on each side.
+    """
+    spacing = np.asarray(calibration.spacing, float)
+    sides = np.asarray(frame_shape) * spacing
+    points = (table[["centroid-0", "centroid-1"]].to_numpy(float) - np.asarray(frame_origin) + 0.5) * spacing
+    size = next((c for c in ("feret_max", "equivalent_diameter") if c in table.columns), None)
+    largest = float(np.nanmax(table[size].to_numpy(float), initial=0.0)) if size else 0.0
+    margin = min(largest / 2, float(sides.min()) / 6)
+    inside = np.all((points >= margin) & (points <= sides - margin), axis=1)
+    height, width = (float(side) - 2 * margin for side in sides)
+    return points[inside] - margin, (height, width)
+
+
 def _blocks(n: int, shape: tuple[float, float], most: int = _MAX_BLOCKS) -> tuple[int, int]:
     """Return into how many rows and columns of blocks to cut the frame: nearly square ones, enough points in each."""
     wished = float(np.clip(n / _POINTS_PER_BLOCK, 4, most))
@@ -248,7 +294,7 @@ class NearestNeighbours:
     Parameters
     ----------
     distance : (L,) array
-        Distance to the nearest other point in the frame; nan for a single point.
+        Distance to the nearest other point in the frame, of points inside it; nan for a single point.
     weight : (L,) array
         Hanisch's weight: 0 where the frame's edge is nearer than the neighbour.
     mean : Estimate
@@ -289,8 +335,9 @@ def nearest_neighbours(
     """
     from scipy.spatial import cKDTree
 
-    points = np.asarray(points, float).reshape(-1, 2)
-    n, (height, width) = len(points), shape
+    points, (height, width) = np.asarray(points, float).reshape(-1, 2), shape
+    points = points[np.all((points >= 0) & (points <= (height, width)), axis=1)]
+    n = len(points)
     distance = cKDTree(points).query(points, k=2)[0][:, 1] if n > 1 else np.full(n, np.nan)
     border = np.min([points[:, 0], height - points[:, 0], points[:, 1], width - points[:, 1]], axis=0)
     kept = np.isfinite(distance) & (distance <= border) & (2 * distance < min(height, width))

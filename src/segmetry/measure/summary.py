@@ -9,7 +9,7 @@ import numpy as np
 
 from segmetry.errors import ShapeMismatchError
 from segmetry.measure.distributions import distribution, sample_of
-from segmetry.measure.spatial import nearest_neighbours, number_density
+from segmetry.measure.spatial import centres, nearest_neighbours, number_density
 from segmetry.measure.uncertainty import Counting, combine, length_power
 from segmetry.measure.weighted import mean, mean_counting
 from segmetry.types import Calibration, Estimate
@@ -62,7 +62,7 @@ def summarise(
     estimates : dict of str to Estimate
         Those of `distribution` of the equivalent diameter; the means of the columns in `MEANS`; ``number_density`` per
         area (volume); ``area_fraction`` (in three dimensions ``volume_fraction``) of all particles, cut ones too;
-        ``nearest_neighbour_distance`` and ``clark_evans`` (two dimensions).
+        ``nearest_neighbour_distance`` and ``clark_evans`` (two dimensions), of the part of the frame where none is cut.
 
     Raises
     ------
@@ -106,14 +106,15 @@ class _Place:
     def __init__(
         self, shape: Sequence[int], origin: Sequence[int], calibration: Calibration, edge_correction: bool
     ) -> None:
+        self.shape, self.origin, self.calibration = shape, origin, calibration
         self.spacing, self.unit = np.asarray(calibration.spacing), calibration.unit
         self.sides = tuple(float(s) for s in np.asarray(shape) * self.spacing)
-        self.origin, self.edge_correction, self.ndim = np.asarray(origin), edge_correction, len(shape)
+        self.edge_correction, self.ndim = edge_correction, len(shape)
 
     def points(self, table: pd.DataFrame) -> np.ndarray:
         """Return centres from the corner of the frame; pixel centres are half a pixel away from it."""
-        centres = table[[f"centroid-{k}" for k in range(self.ndim)]].to_numpy(float)
-        return (centres - self.origin + 0.5) * self.spacing
+        found = table[[f"centroid-{k}" for k in range(self.ndim)]].to_numpy(float)
+        return (found - np.asarray(self.origin) + 0.5) * self.spacing
 
     def number(self, table: pd.DataFrame, level: float) -> Counting:
         weights = np.ones(len(table))
@@ -148,7 +149,9 @@ class _Place:
             for name, unit, power, counting in wanted
         }
         if self.ndim == 2:
-            frame = (self.sides[0], self.sides[1])
-            near = nearest_neighbours(self.points(table), frame, unit=self.unit, level=level, rel_uncertainty=rel)
+            points, sides = centres(
+                table, frame_shape=self.shape, calibration=self.calibration, frame_origin=self.origin
+            )
+            near = nearest_neighbours(points, sides, unit=self.unit, level=level, rel_uncertainty=rel)
             found |= {"nearest_neighbour_distance": near.mean, "clark_evans": near.clark_evans}
         return found

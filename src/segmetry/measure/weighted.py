@@ -292,10 +292,20 @@ def lognormal_gsd(sample: Sample) -> float:
 
 
 def lognormal_gsd_counting(sample: Sample, level: float) -> Counting:
-    """Return the spread of the log-normal fit with the chi-square interval that holds if the sizes *are* log-normal."""
+    """Return the spread of the log-normal fit with the chi-square interval that holds if the sizes *are* log-normal.
+
+    With weights, the effective number is that of the variance of ln x.
+    """
     n, value, m = len(sample), lognormal_gsd(sample), sample.n_effective
     if not sample.positive:
         return Counting(math.nan, math.nan, math.nan, n, "none", _not_positive(n))
+    y = np.log(sample.x)
+    mu, square = log_moments(sample)
+    if square > 0:
+        error = (y - mu) ** 2 / square - 1
+        even = float(np.sum(sample.w * error**2) / sample.w.sum())
+        variance, _ = influence_variance(sample.w * error / sample.w.sum(), sample.groups)
+        m = min(even / variance, m) if variance > 0 else m
     if n < SMALLEST or m <= 1:
         return Counting(value, math.nan, math.nan, n, "none", _too_few(n))
     tail, square = 0.5 - level / 2, m * math.log(value) ** 2
