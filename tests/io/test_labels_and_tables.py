@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 
 from segmetry.errors import LabelError, ReadError, ShapeMismatchError, WriteError
-from segmetry.io import read, read_table, write_labels, write_table
+from segmetry.io import read, read_table, write_coco, write_labels, write_table
 from segmetry.types import Calibration, Segmentation
 from segmetry.units import METRES
 
@@ -46,6 +47,21 @@ def test_programs_that_do_not_know_ome_see_the_same_size(tmp_path):
         assert (pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY")) == ("0.25", "0.5")
         assert (pixels.get("SizeX"), pixels.get("SizeY"), pixels.get("Type")) == ("50", "30", "uint16")
         assert tif.series[0].axes == "YX"
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x01b", "µ & <gold> 金".encode()])
+def test_names_of_every_kind(name, tmp_path):
+    """File names may hold bytes that are no text, and characters that XML and JSON do not like."""
+    path = tmp_path / os.fsdecode(name + b".tif")
+    write_labels(path, LABELS, Calibration((2.0, 2.0), "nm"))
+    image = read(path)
+    assert image.calibration.spacing == (2.0, 2.0)
+    table = pd.DataFrame({"label": [1], "image": [image.name]})
+    table.attrs["units"] = {"label": ""}
+    write_table(path.with_suffix(".csv"), table)
+    assert read_table(path.with_suffix(".csv"))["label"].tolist() == [1]
+    write_coco(path.with_suffix(".json"), LABELS, image_name=path.name)
+    json.loads(path.with_suffix(".json").read_text())
 
 
 def test_uncalibrated_labels_stay_uncalibrated(tmp_path):

@@ -65,7 +65,7 @@ def write_coco(
         "annotations": annotations,
     }
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:

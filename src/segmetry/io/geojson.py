@@ -74,7 +74,7 @@ def write_geojson(
         )
     data = {"type": "FeatureCollection", "features": features}
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
 
 
 def _closed(ring: Ring) -> list[list[int]]:

@@ -34,9 +34,7 @@ def read_npy(path: Path, page: int | None) -> Stored:
         if dtype.kind not in "biufc":
             raise ReadError(f"it holds {dtype}, not plain numbers; save one array of numbers.")
         if len(shape) < 2:
-            raise ReadError(
-                f"its array has {len(shape)} axes, shape {shape}; an image needs at least rows and columns."
-            )
+            raise ReadError(f"its array has the shape {shape}; an image needs at least rows and columns.")
         size = path.stat().st_size
         check_claim(shape, dtype.itemsize, size, compressed=False)
         count = int(np.prod(shape, dtype=object))

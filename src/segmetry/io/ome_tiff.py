@@ -90,7 +90,7 @@ def write_image(path: str | Path, image: Image) -> None:
 
 
 def _write(path: Path, array: np.ndarray, axis: str, calibration: Calibration, name: str) -> None:
-    text = _ome_xml(array, axis, calibration, name)
+    text = _ome_xml(array, axis, calibration, _printable(name))
     stack = array if array.ndim == 3 else array[None]
     import tifffile
 
@@ -152,6 +152,11 @@ def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str) 
         + "</Pixels></Image></OME>"
     )
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+def _printable(name: str) -> str:
+    """Return a name without what XML cannot hold: control characters, bytes that are no text."""
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _resolution(calibration: Calibration) -> dict[str, object]:

@@ -145,7 +145,7 @@ def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_siz
         np.ascontiguousarray(pixels),
         axes,
         calibration,
-        name=path.stem,
+        name=path.stem.encode("utf-8", "backslashreplace").decode(),  # tables cannot hold bytes that are no text
         source=Source(path, sha256, page or 0),
         notes=tuple(dict.fromkeys(notes)),
         metadata=metadata,
@@ -176,7 +176,7 @@ def _grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ..
         alpha, pixels = pixels[..., -1], pixels[..., :-1]
         top = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1.0
         share = float(np.mean(alpha < top))
-        clear = f"; {share:.1%} of the pixels were not opaque" if share else ""
+        clear = f"; {max(share, 0.001):.1%} of the pixels were not opaque" if share else ""
         notes.append(f"the alpha channel was dropped{clear}")
     if samples < 3:
         return pixels[..., 0], axes, tuple(notes)

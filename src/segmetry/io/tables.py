@@ -48,9 +48,9 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         if path.suffix.lower() == ".csv":
             sidecar = Path(f"{path}-metadata.json")
             with atomic(path) as temporary:
-                whole.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+                whole.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
                 with atomic(sidecar) as other:
-                    other.write_text(_sidecar(path.name, whole, units, added=added), encoding="utf-8")
+                    other.write_text(_sidecar(path.name, whole, units, added=added), "utf-8", "backslashreplace")
         elif path.suffix.lower() in (".parquet", ".pq"):
             _write_parquet(path, whole, units, added=added)
         else:
