@@ -40,11 +40,11 @@ def test_crofton_counted_by_hand():
 
 
 def test_moments_of_a_bar():
-    # 1 x 3 pixels taken as squares: variance (9 - 1)/12 + 1/12 = 3²/12 along, 1/12 across; axes 4 sd.
+    # 1 x 3 pixels: variance (1 + 0 + 1)/3 along, none across, where the 1/12 of a pixel is the floor; axes 4 sd.
     table = measure(np.array([[0, 0, 0, 0, 0], [0, 2, 2, 2, 0], [0, 0, 0, 0, 0]]))
-    assert table["axis_major_length"][0] == pytest.approx(4 * 3 / math.sqrt(12), rel=1e-12)
+    assert table["axis_major_length"][0] == pytest.approx(4 * math.sqrt(2 / 3), rel=1e-12)
     assert table["axis_minor_length"][0] == pytest.approx(4 * 1 / math.sqrt(12), rel=1e-12)
-    assert table["aspect_ratio"][0] == pytest.approx(3, rel=1e-12)
+    assert table["aspect_ratio"][0] == pytest.approx(math.sqrt(8), rel=1e-12)
     assert table["orientation"][0] == pytest.approx(90)
     assert table["feret_max"][0] == pytest.approx(3)  # midpoint of the left edge to midpoint of the right edge
     assert table["feret_min"][0] == pytest.approx(1)
@@ -119,10 +119,9 @@ def test_a_small_volume():
     assert table["volume"][0] == 18
     assert table[["centroid-0", "centroid-1", "centroid-2"]].to_numpy()[0].tolist() == [1, 1.5, 2]
     assert table[[f"bbox-{k}" for k in range(6)]].to_numpy()[0].tolist() == [1, 1, 1, 2, 3, 4]
-    # Boxes of 3 x 1 x 1 µm: 3 x 2 x 3 µm in all, axes 2 sqrt 5 sd with sd = side / sqrt 12.
-    sides = 2 * math.sqrt(5 / 12) * np.array([3, 3, 2])
+    # Variances 0 (one plane; floor 1/12), 1/4 (two rows), 2/3 (three columns); axes 2 sqrt 5 sd.
     axes = ["axis_major_length", "axis_medium_length", "axis_minor_length"]
-    assert table[axes].to_numpy()[0] == pytest.approx(sides)
+    assert table[axes].to_numpy()[0] == pytest.approx(2 * np.sqrt(5 * np.array([2 / 3, 1 / 4, 1 / 12])))
     assert table.attrs["units"]["volume"] == "µm^3"
     assert not table["touches_edge"][0]
 

@@ -94,7 +94,7 @@ class Regions:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """(L, ndim, ndim) covariance of the points of the object, its pixels taken as little boxes: with the 1/12."""
+        """(L, ndim, ndim) covariance of the centres of the pixels, in units of the spacing."""
         axes = range(3 - self.ndim, 3)
         n = self.n_pixels.astype(float)
         mean = [self.sums[:, moments.SUM.start + axis] / n for axis in range(3)]
@@ -102,15 +102,25 @@ class Regions:
         for at, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
             if i in axes and j in axes:
                 value = self.sums[:, moments.SUM2.start + at] / n - mean[i] * mean[j]
-                value = (value + (i == j) / 12) * (self.spacing[i - 3] * self.spacing[j - 3])
+                value = value * (self.spacing[i - 3] * self.spacing[j - 3])
                 matrix[:, i - 3, j - 3] = matrix[:, j - 3, i - 3] = value
         return matrix
 
+    @property
+    def thinnest(self) -> float:
+        """Least second moment of an object: that of the shortest side of a pixel."""
+        return min(self.spacing) ** 2 / 12
+
     @cached_property
     def axes(self) -> np.ndarray:
-        """(L, ndim) full axes of the ellipse (ellipsoid) with this covariance, longest first."""
+        """(L, ndim) full axes of the ellipse (ellipsoid) with this covariance, longest first.
+
+        The centres of the pixels in a disk have, over random positions, the second moments of the disk. Taking pixels
+        as little squares would add 1/12 px² and make a disk of radius 5 px too wide by 0.6 %. Only where an object is
+        as thin as its pixels does that term speak, as a floor: no axis is shorter than that of one pixel.
+        """
         values = np.linalg.eigvalsh(self.covariance) if self.ndim == 3 else _eigenvalues2(self.covariance)
-        return 2 * np.sqrt(self.ndim + 2.0) * np.sqrt(np.maximum(values[:, ::-1], 0))
+        return 2 * np.sqrt(self.ndim + 2.0) * np.sqrt(np.maximum(values[:, ::-1], self.thinnest))
 
     @cached_property
     def boundary(self) -> np.ndarray:
@@ -198,4 +208,5 @@ def _eigenvalues2(matrix: np.ndarray) -> np.ndarray:
     """Return the eigenvalues of (L, 2, 2) symmetric matrices, rising, in closed form."""
     a, b, c = matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 1]
     largest = (a + b) / 2 + np.hypot((a - b) / 2, c)
-    return np.stack([(a * b - c * c) / largest, largest], axis=1)
+    least = np.divide(a * b - c * c, largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.stack([least, largest], axis=1)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -95,10 +95,10 @@ def _grow(array, size):
 
 
 @intrinsic
-def lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
+def lowest_bit(typingctx, word):
     """Return the position of the lowest set bit of a uint64 that is not 0: one instruction of the processor."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.uint64(types.uint64), generate
@@ -130,14 +130,14 @@ def _runs_of_labels(lines):
         for w in range(n_words):
             word = words[w]
             while word != none:
-                c = 8 * w + np.int64(lowest_bit(word) >> np.uint64(3))
+                at = 8 * w + np.int64(lowest_bit(word) >> np.uint64(3))
                 word &= word - one
                 if v != 0:
-                    stop[k] = c
+                    stop[k] = at
                     value[k] = v
                     k += 1
-                v = line[c]
-                start[k] = c
+                v = line[at]
+                start[k] = at
         if v != 0:
             stop[k] = n
             value[k] = v

@@ -139,8 +139,9 @@ def _misfits(start, stop, region, first, low, high, n_pixels, covariance, centre
     hits, total = np.zeros(5), np.zeros(5)
     for i in range(n_pixels.size):
         a, b, c = covariance[i, 0, 0], covariance[i, 1, 1], covariance[i, 0, 1]
-        long = (a + b) / 2 + np.hypot((a - b) / 2, c)
-        short = (a * b - c * c) / long
+        thinnest = min(dy, dx) ** 2 / 12
+        long = max((a + b) / 2 + np.hypot((a - b) / 2, c), thinnest)
+        short = max((a * b - c * c) / long, thinnest)
         aspect[i] = np.sqrt(long / short)
         angle = 0.5 * np.arctan2(2 * c, a - b)
         ca, sa = np.cos(angle), np.sin(angle)

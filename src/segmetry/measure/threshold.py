@@ -204,7 +204,9 @@ def _comparison(dtype: np.dtype, threshold: float, dark: bool) -> tuple[np.ufunc
     """Return the comparison and its limit, a whole number of the pixels' type where they are whole numbers."""
     if dtype.kind not in "iu":
         limit = dtype.type(threshold)
-        if limit > threshold:  # rounded up to float32: the next value below splits the pixels as the threshold does
+        if (
+            float(limit) > threshold
+        ):  # rounded up to float32: the next value below splits the pixels as the threshold does
             limit = np.nextafter(limit, dtype.type(-math.inf))
         return (np.less_equal if dark else np.greater), limit
     limits = np.iinfo(dtype)
