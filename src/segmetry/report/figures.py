@@ -91,17 +91,19 @@ def size_distribution(distribution: Distribution, *, name: str = "") -> Figure:
             step=None,
         )
         bottom.plot(x, curve, color=ACCENT, linewidth=1.3)
-        _mark_quantiles(top, bottom, distribution.estimates)
     else:
         _nothing(top)
     if logarithmic:
         _log_axis(bottom)
-    top.set_ylim(bottom=0)
+    top.set_ylim(0, _ceiling(density, distribution.density_high))
     top.set_ylabel(f"share of {distribution.weighting} per {unit}" if unit else f"density by {distribution.weighting}")
     bottom.set_ylim(0, 1.02)
     bottom.set_yticks([0, 0.1, 0.5, 0.9, 1], ["0", "10", "50", "90", "100"])
     bottom.set_ylabel("cumulative (%)")
     bottom.set_xlabel(_label(name, unit))
+    if distribution.n > 0:
+        bottom.set_xlim(bottom.get_xlim())
+        _mark_quantiles(top, bottom, distribution.estimates)
     return figure
 
 
@@ -345,14 +347,24 @@ def _mark_quantiles(top: Axes, bottom: Axes, estimates: Mapping[str, Any]) -> No
             bottom.plot([estimate.low, estimate.high], [share, share], color=SECOND, linewidth=2, solid_capstyle="butt")
         bottom.plot([estimate.value], [share], marker="o", markersize=4, color=SECOND)
         printed = print_estimate(estimate.value, estimate.low, estimate.high, estimate.unit)
-        right = key == "d90"
-        end = estimate.low if right else estimate.high
-        bottom.annotate(
-            f"{key.upper()} = {printed.value}",
-            (end if np.isfinite(end) else estimate.value, share),
-            xytext=(-7 if right else 7, 0), textcoords="offset points", ha="right" if right else "left", va="center",
-            color=SECOND, fontsize=8,
-        )  # fmt: skip
+        low, high = (e if np.isfinite(e) else estimate.value for e in (estimate.low, estimate.high))
+        left, right = bottom.transLimits.transform(bottom.transScale.transform([(low, share), (high, share)]))[:, 0]
+        words = f"{key.upper()} = {printed.value}"
+        style: dict[str, Any] = {"textcoords": "offset points", "color": SECOND, "fontsize": 8}
+        if right < 0.78:
+            bottom.annotate(words, (high, share), xytext=(7, 0), ha="left", va="center", **style)
+        elif left > 0.22:
+            bottom.annotate(words, (low, share), xytext=(-7, 0), ha="right", va="center", **style)
+        else:
+            bottom.annotate(words, (estimate.value, share), xytext=(0, -5), ha="center", va="top", **style)
+
+
+def _ceiling(density: np.ndarray, high: np.ndarray) -> float:
+    """Return the top of a histogram: its intervals fit, unless those of almost empty classes would dwarf the rest."""
+    peak = float(np.nanmax(density, initial=0.0))
+    if not peak > 0:
+        return 1.0
+    return 1.05 * min(float(np.nanmax(high, initial=peak)), 1.7 * peak)
 
 
 def _is_geometric(edges: np.ndarray) -> bool:

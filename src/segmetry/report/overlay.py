@@ -139,10 +139,11 @@ def layers(
     drawing = np.zeros((*size, 4), np.uint8)
     if ignore is not None and ignore.any():
         _hatch(drawing, _resize_nearest(ignore, size))
-    _outline(drawing, shown, dropped, thickness=2 if max(size) >= 700 else 1)
+    _outline(drawing, shown, dropped, thickness=1 + round(max(size) / 900))
     texts: list[tuple[str, float, float, int, tuple[int, int, int]]] = []
     if numbers:
-        texts += _place_numbers(shown, font_size := _font_size(size), _text_width(font_size))
+        n = int(np.count_nonzero(np.bincount(shown.ravel())[1:]))
+        texts += _place_numbers(shown, font_size := _font_size(size, n), _text_width(font_size))
     if bar is not None:
         texts += _draw_bar(drawing, bar, scale, ignore)
     if texts:
@@ -271,8 +272,9 @@ def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None
     border[:, :-1] |= across
     border[1:] |= down
     border[:-1] |= down
-    if thickness > 1:  # one pixel more to every side; what falls outside is cut below
-        border = cv2.dilate(border.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))).view(bool)
+    if thickness > 1:  # so many pixels more to every side; what falls outside is cut below
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        border = cv2.dilate(border.view(np.uint8), cross, iterations=thickness - 1).view(bool)
     border &= labels > 0
     rows, cols = np.nonzero(border)
     on = labels[rows, cols]
@@ -283,7 +285,7 @@ def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None
         gone[np.asarray(dropped)[np.asarray(dropped) < len(palette)]] = True
         lost = gone[on]
         colours[lost] = DROPPED
-        alpha[lost & (((rows + cols) // 6) % 2 == 0)] = 0
+        alpha[lost & (((rows + cols) // (4 * thickness)) % 2 == 0)] = 0
     drawing[rows, cols, :3], drawing[rows, cols, 3] = colours, alpha
 
 
@@ -316,8 +318,9 @@ def _hatch(drawing: np.ndarray, ignore: np.ndarray) -> None:
     drawing[rows[line], cols[line]] = (*IGNORED, 190)
 
 
-def _font_size(size: tuple[int, ...]) -> int:
-    return int(np.clip(round(max(size) / 85), 9, 16))
+def _font_size(size: tuple[int, ...], n: int = 0) -> int:
+    """Return the height of letters for a display of this size; smaller where many numbers must find a place."""
+    return int(np.clip(round(max(size) / (70 if n <= 120 else 90)), 9, 22))
 
 
 @functools.lru_cache(maxsize=8)
@@ -402,7 +405,7 @@ def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float, ignore: np.ndarray | 
     on = canvas > 0
     drawing[on] = (*BAR, 255)
     drawing[on, 3] = canvas[on]
-    size = _font_size(canvas.shape) + 2
+    size = _font_size(canvas.shape)
     text = f"{bar.value:g} {bar.unit}"
     half = _font(size).getlength(text) / 2
     middle, level = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2

@@ -89,6 +89,8 @@ class Head(NamedTuple):
 def estimate_rows(estimates: Mapping[str, Estimate]) -> list[Row]:
     """Return the lines of the table of estimates: the known ones in their order, then the others."""
     order = [k for k in ESTIMATES if k in estimates] + [k for k in estimates if k not in ESTIMATES]
+    if "d50" in estimates and not math.isfinite(estimates["d50"].value):
+        order = [k for k in order if math.isfinite(estimates[k].value)]  # a column of dashes says nothing
     return [estimate_row(key, estimates[key]) for key in order]
 
 
@@ -153,11 +155,13 @@ def warnings_of(result: Result) -> list[str]:
         loud.append(
             f"Only {plural(n, 'particle')} counted: the intervals are wide, and a few odd ones can move every number."
         )
-    for flag, share, words in (
+    doubts = [
         ("saturated", 0.1, "hold saturated pixels: grey values and edges there are cut off"),
         ("few_pixels", 0.2, "consist of few pixels: their shapes and sizes are coarse"),
-        ("touches_edge", 0.4, "touch the frame and are not counted: a larger field of view would help"),
-    ):
+    ]
+    if n:
+        doubts.append(("touches_edge", 0.4, "touch the frame: a larger field of view would help"))
+    for flag, share, words in doubts:
         marked = int(table[flag].sum()) if flag in table else 0
         if len(table) and marked > share * len(table):
             loud.append(f"{marked} of {plural(len(table), 'particle')} {words}.")

@@ -72,6 +72,9 @@ _METHOD_SOURCES = {
     "hybrid-literal": "groom",
     "ndnt": "florin",
 }
+_IN_THE_SPIRIT = ("hybrid", "hybrid-literal")
+"""Methods that follow the idea of their source; what the source did exactly was not published."""
+
 _INTERVAL_SOURCES = {"order statistics": "hutson", "bootstrap": "efron"}
 """Words in an estimate's method, and the source of what they name."""
 
@@ -195,7 +198,8 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
     summary = str(getattr(METHODS.get(name), "summary", "")).partition(";")[0]
     how = f"by the method “{name}”" + (f" ({summary})" if summary else "")
     if name in _METHOD_SOURCES:
-        how += f" {write.cite(_METHOD_SOURCES[name])}"
+        spirit = ", in the spirit of" if name in _IN_THE_SPIRIT else ""
+        how += f"{spirit} {write.cite(_METHOD_SOURCES[name])}"
     polarity = {"dark": "dark particles on a brighter ground", "bright": "bright particles on a darker ground"}
     what = polarity.get(str(info.get("polarity", "")), "particles")
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
