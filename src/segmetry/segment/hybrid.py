@@ -3,22 +3,152 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import cv2
 import numpy as np
 
-from segmetry.segment.levels import otsu_threshold
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.prepare.filters import box_mean, gaussian
+from segmetry.segment.levels import otsu_threshold, robust_range
+from segmetry.segment.methods import option
+from segmetry.segment.objects import components, fill_holes, half_height, remove_small
+from segmetry.segment.particles import Found, Particles, View, number_regions
+from segmetry.segment.plausibility import cues, score, slope_of
+from segmetry.segment.split import split_touching
+
+SIDE = 1536
+"""Candidates are compared on the middle of an image, of at most this side, reduced by two, in px."""
+
+
+class Candidate(NamedTuple):
+    """A rule for the foreground: above the global threshold moved by `shift` of the contrast, and, where `window` is
+    not 0, above the mean of a box of that share of the shorter side."""
+
+    name: str
+    shift: float
+    window: float
+
+
+CANDIDATES = (
+    Candidate("global", 0.0, 0.0),
+    Candidate("global, low", -0.1, 0.0),
+    Candidate("global, high", 0.1, 0.0),
+    Candidate("global and local 1/8", 0.0, 1 / 8),
+    Candidate("global and local 1/4", 0.0, 1 / 4),
+    Candidate("global and local 1/2", 0.0, 1 / 2),
+)
+"""What `hybrid` tries on each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrid(Particles):
-    """Global and local thresholds together."""
+    """Global and local thresholds together, the combination chosen per image, each particle's edge at half height.
+
+    1. Candidates: Otsu's threshold, also moved down and up by a tenth of the contrast, and Otsu's threshold together
+       with the mean of boxes of three sizes.
+    2. Each candidate is turned into particles on the image reduced by two, and the one whose particles are most
+       plausible is taken: strong and smooth outlines, convex shapes, even sizes, a free frame
+       (`segmetry.segment.plausibility`).
+    3. In full resolution, the edge of every particle moves to half-way between its grey and that of its surroundings.
+    4. Particles whose contrast is below the noise gate go; touching ones are cut; specks that are small beside the
+       typical particle go.
+
+    Notes
+    -----
+    `specks` drops what has less than 5 % of the area of the typical particle, that is 22 % of its diameter. In a
+    log-normal distribution of geometric standard deviation 1.5 that is one particle in 500. Set it to 0 where
+    the distribution is wider than that; `info["specks"]` counts what was dropped.
+    """
 
     name: ClassVar[str] = "hybrid"
-    summary: ClassVar[str] = "global and local thresholds together, gated by noise; the default"
+    summary: ClassVar[str] = "global and local thresholds, chosen per image, edges at half height; the default"
+
+    smoothing: float = option(
+        2.0, "standard deviation of the Gaussian for finding particles", unit="px", low=0, high=50
+    )
+    edge_smoothing: float = option(
+        1.0, "standard deviation of the Gaussian for placing edges", unit="px", low=0, high=50
+    )
+    half_height: bool = option(True, "move each particle's edge to half-way between it and its surroundings")
+    noise_gate: float = option(0.5, "smallest contrast of a particle, in standard deviations of the noise", low=0)
+    specks: float = option(0.05, "drop objects of less than this share of the typical particle's area", low=0, high=1)
 
     def foreground(self, view: View) -> Found:
-        """Return the pixels of the brighter class."""
-        level = otsu_threshold(view.usable)
-        return Found((view.pixels > level).view(np.uint8), {"threshold": view.intensity(level)})
+        """Return the pixels of the most plausible candidate, with edges at half height."""
+        usable = view.usable
+        level, contrast = otsu_threshold(usable), robust_range(usable)
+        judged = [score(c) for c in self.candidate_cues(view.pixels, level, contrast)]
+        best = CANDIDATES[int(np.argmax(judged))]
+        mask = self.refined(best, view, level, contrast)
+        info = {
+            "rule": best.name,
+            "threshold": view.intensity(level + best.shift * contrast),
+            "plausibility": {c.name: round(s, 4) for c, s in zip(CANDIDATES, judged, strict=True)},
+        }
+        return Found(mask, info)
+
+    def refined(self, candidate: Candidate, view: View, level: float, contrast: float) -> np.ndarray:
+        """Return a candidate's mask in full resolution, with edges at half height and without what is only noise."""
+        mask = candidate_mask(view.pixels, candidate, level, contrast, min(view.pixels.shape))
+        mask = self.tidy(mask, self.min_size)
+        if self.half_height or self.noise_gate > 0:
+            edges = gaussian(view.raw, self.edge_smoothing)
+            mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
+        return mask
+
+    def labels_of(self, candidate: Candidate, view: View, level: float, contrast: float) -> np.ndarray:
+        """Return the particles that one candidate leads to."""
+        return self.objects_2d(self.refined(candidate, view, level, contrast), {})
+
+    def candidate_cues(self, smooth: np.ndarray, level: float, contrast: float) -> list[np.ndarray]:
+        """Return the cues of each candidate, on the middle of the image reduced by two."""
+        middle = tuple(slice(max(0, (n - SIDE) // 2), max(0, (n - SIDE) // 2) + SIDE) for n in smooth.shape)
+        small = np.ascontiguousarray(smooth[middle][::2, ::2])
+        slope = slope_of(small)
+        min_size = max(4, self.min_size // 4)
+        out = []
+        for candidate in CANDIDATES:
+            mask = candidate_mask(small, candidate, level, contrast, min(smooth.shape) / 2)
+            out.append(cues(self.numbered(self.tidy(mask, min_size), min_size, {}), small, slope))
+        return out
+
+    def tidy(self, mask: np.ndarray, min_size: int) -> np.ndarray:
+        """Return the mask with holes filled, without threads of one pixel and without small objects."""
+        if self.fill_holes:
+            mask = fill_holes(mask)
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        return remove_small(cv2.morphologyEx(mask, cv2.MORPH_OPEN, cross), min_size)
+
+    def numbered(self, mask: np.ndarray, min_size: int, info: dict[str, Any]) -> np.ndarray:
+        """Return the particles of a mask, cut apart and without specks."""
+        labels = split_touching(mask) if self.split else components(mask).labels
+        area = np.bincount(labels.ravel(), minlength=1)
+        keep = area >= min_size
+        keep[0] = False
+        smallest = self.specks * typical_area(area[1:])
+        specks = keep & (area < smallest)
+        info["specks"] = {"n": int(specks.sum()), "smaller_than_px": float(smallest)}
+        return number_regions(labels, keep & ~specks)
+
+    def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Return numbered particles of a mask."""
+        return self.numbered(fill_holes(mask) if self.fill_holes else mask, self.min_size, info)
+
+
+def candidate_mask(
+    pixels: np.ndarray, candidate: Candidate, level: float, contrast: float, shorter: float
+) -> np.ndarray:
+    """Return the mask (uint8) of a candidate's rule; `shorter` is the shorter side of the image in its pixels."""
+    mask = pixels > np.float32(level + candidate.shift * contrast)
+    if candidate.window:
+        mask &= pixels > box_mean(pixels, int(candidate.window * shorter) | 1)
+    return mask.view(np.uint8)
+
+
+def typical_area(areas: np.ndarray) -> float:
+    """Return the area-weighted median of areas: half of all that is covered belongs to larger particles. 0 for none."""
+    if areas.size == 0 or areas.sum() == 0:
+        return 0.0
+    rising = np.sort(areas)
+    covered = np.cumsum(rising)
+    return float(rising[np.searchsorted(covered, covered[-1] / 2)])

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 _BINS = 256
 
 
+@numba.njit(cache=True, nogil=True)
+def _count(values, low, scale, bins):
+    """Number and mean of the values in each bin."""
+    counts, sums = np.zeros(bins), np.zeros(bins)
+    for value in values:
+        k = min(int((value - low) * scale), bins - 1)
+        counts[k] += 1
+        sums[k] += value
+    return counts, sums
+
+
 def _histogram(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts and centres; whole numbers of fewer than 2^16 values get a bin each."""
-    low, high = float(values.min()), float(values.max())
-    counts, edges = np.histogram(values, bins=bins, range=(low, high if high > low else low + 1))
-    return counts.astype(float), (edges[:-1] + edges[1:]) / 2
+    """Return counts and means of the bins that hold something."""
+    flat = np.ascontiguousarray(values, np.float32).ravel()
+    low, high = float(flat.min()), float(flat.max())
+    counts, sums = _count(flat, low, bins / (high - low) if high > low else 0.0, bins)
+    filled = counts > 0
+    return counts[filled], sums[filled] / counts[filled]
 
 
 def otsu_threshold(values: np.ndarray) -> float:
@@ -55,8 +69,6 @@ def multi_otsu_thresholds(values: np.ndarray, n_classes: int, *, bins: int = _BI
     Liao, Chen, Chung, J. Inf. Sci. Eng. 17, 713 (2001).
     """
     counts, centres = _histogram(values, bins)
-    filled = np.flatnonzero(counts)
-    counts, centres = counts[filled], centres[filled]
     n = counts.size
     n_classes = min(n_classes, n)
     if n_classes < 2:
@@ -77,7 +89,6 @@ def multi_otsu_thresholds(values: np.ndarray, n_classes: int, *, bins: int = _BI
     for step in reversed(back):
         j = int(step[j])
         cuts.append(j)
-    # A cut before bin k lies midway between the neighbouring filled bins... their centres' upper one is not reached.
     return tuple(float((centres[k - 1] + centres[k]) / 2) for k in reversed(cuts))
 
 

@@ -93,18 +93,41 @@ def _inside_and_ring(image, distance, label, n, near, far):
 
 
 @numba.njit(cache=True, nogil=True)
-def _above(image, distance, label, level, reach):
-    """Mask of the pixels within reach of an object that lie above that object's level."""
-    out = np.zeros(image.shape, np.uint8)
+def _count_above(image, distance, label, level, reach):
+    """Number of pixels that each object would have at its level."""
+    n = np.zeros(level.size, np.int64)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
             if distance[i, j] <= reach and image[i, j] > level[label[i, j]]:
-                out[i, j] = 1
+                n[label[i, j]] += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _above(image, distance, label, level, fate, reach):
+    """Mask of objects that vanish (fate 0), stay as they are (1), or end at their level (2)."""
+    out = np.zeros(image.shape, np.uint8)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            k = label[i, j]
+            if fate[k] == 2:
+                out[i, j] = distance[i, j] <= reach and image[i, j] > level[k]
+            elif fate[k] == 1:
+                out[i, j] = distance[i, j] == 0
     return out
 
 
 def half_height(
-    image: np.ndarray, mask: np.ndarray, *, near: float = 2, far: float = 6, reach: float = 5, fraction: float = 0.5
+    image: np.ndarray,
+    mask: np.ndarray,
+    *,
+    near: float = 2,
+    far: float = 6,
+    reach: float = 5,
+    fraction: float = 0.5,
+    gate: float = 0,
+    most: float = 1.6,
+    move: bool = True,
 ) -> np.ndarray:
     """Return the mask whose objects end half-way between their own grey and that of the ring round them.
 
@@ -120,11 +143,18 @@ def half_height(
         How far an object may grow, in px.
     fraction : float
         Where the edge lies between the surroundings (0) and the object (1).
+    gate : float
+        Objects whose mean does not exceed that of the ring by more than this vanish.
+    most : float
+        An object whose area would change by more than this factor keeps its outline: its ring or its inside is not
+        of one grey, and their means say nothing about the edge.
+    move : bool
+        False only applies the gate.
 
     Returns
     -------
     mask : (M, N) array of uint8
-        Objects whose ring is not darker than themselves vanish.
+        An object without a ring (it fills the frame, or others press it from all sides) stays as it is.
     """
     found = components(mask)
     n = found.area.size - 1
@@ -132,11 +162,12 @@ def half_height(
         return np.zeros_like(mask)
     about = surroundings(found.labels)
     inside, n_inside, ring, n_ring = _inside_and_ring(image, about.distance, about.label, n, near, far)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_inside, mean_ring = inside / n_inside, ring / n_ring
-    # An object without a ring (squeezed in by others, or the whole frame) keeps what is above its own mean's floor.
-    mean_ring = np.where(n_ring > 0, mean_ring, -np.inf)
-    level = mean_ring + fraction * (mean_inside - mean_ring)
-    level[~np.isfinite(level)] = -np.inf
-    level[mean_ring >= mean_inside] = np.inf
-    return _above(image, about.distance, about.label, level.astype(np.float32), reach)
+    contrast = inside / np.maximum(n_inside, 1) - ring / np.maximum(n_ring, 1)
+    level = (ring / np.maximum(n_ring, 1) + fraction * contrast).astype(np.float32)
+    alone = n_ring == 0
+    fate = np.where(alone | (contrast > gate), 1, 0).astype(np.uint8)
+    if move:
+        area = np.maximum(_count_above(image, about.distance, about.label, level, reach), 1e-9)
+        change = np.maximum(area / np.maximum(n_inside, 1), n_inside / area)
+        fate[(fate == 1) & ~alone & (change <= most)] = 2
+    return _above(image, about.distance, about.label, level, fate, reach)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import numpy as np
 from segmetry.errors import OptionError
 from segmetry.prepare.filters import gaussian
 from segmetry.prepare.noise import noise_sigma
-from segmetry.prepare.valid import fill_invalid
 from segmetry.segment.methods import Method, Scene, option
 from segmetry.segment.objects import components, fill_holes, remove_small
 from segmetry.segment.pick import pick_particles
@@ -32,6 +30,8 @@ class View(NamedTuple):
     pixels : float32 array
         ``intensity - low`` for bright particles, ``high - intensity`` for dark ones: inverting an image and its
         polarity changes nothing, to the last bit. Smoothed.
+    raw : float32 array
+        The same, not smoothed.
     valid : bool array or None
         False where pixels are not specimen.
     sign, origin : float
@@ -45,6 +45,7 @@ class View(NamedTuple):
     """
 
     pixels: np.ndarray
+    raw: np.ndarray
     valid: np.ndarray | None
     sign: float
     origin: float
@@ -86,14 +87,16 @@ class Objects(Method):
         self, mask: np.ndarray, valid: np.ndarray | None, info: Mapping[str, Any], notes: list[str]
     ) -> Segmentation:
         """Return numbered objects of a mask: holes filled, specks dropped, touching particles cut, some picked."""
-        labels = self._objects_3d(mask, notes) if mask.ndim == 3 else self._objects_2d(mask)
+        info = dict(info)
+        labels = self._objects_3d(mask, notes) if mask.ndim == 3 else self.objects_2d(mask, info)
         if valid is not None:
             labels = drop_small_labels(np.where(valid, labels, 0), self.min_size)
         labels, picking = pick_particles(labels, self.pick, valid)
-        info = dict(info) | {"n_before": picking.n_before, "picking": picking.as_dict()}
+        info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
         return Segmentation(labels, "instance", info=info, notes=tuple(notes))
 
-    def _objects_2d(self, mask: np.ndarray) -> np.ndarray:
+    def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Return numbered objects of a 2D mask; what is worth knowing goes into `info`."""
         if self.fill_holes:
             mask = fill_holes(mask)
         mask = remove_small(mask, self.min_size)
@@ -134,23 +137,16 @@ class Particles(Objects):
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""
         polarity, info = self.polarity, {}
-        scene = filled(scene)
         if polarity == "auto":
-            polarity, confidence = choose_polarity(scene.pixels, scene.valid)
+            polarity, confidence = choose_polarity(scene.pixels)
             info["polarity_confidence"] = round(confidence, 3)
         view = make_view(scene, polarity, self.smoothing)
         mask, chosen = self.foreground(view)
         if scene.valid is not None:
             mask = mask & scene.valid.view(np.uint8)
-        info |= {"polarity": polarity, "noise": view.noise} | dict(chosen)
+        info |= {"polarity": polarity, "noise": view.noise}
+        info |= chosen
         return self.finish(mask, scene.valid, info, [])
-
-
-def filled(scene: Scene) -> Scene:
-    """Return the 2D scene with its unusable pixels like those around them, so that they have no edge."""
-    if scene.valid is None or scene.pixels.ndim != 2:
-        return scene
-    return dataclasses.replace(scene, pixels=fill_invalid(scene.pixels, scene.valid))
 
 
 def make_view(scene: Scene, polarity: str, smoothing: float) -> View:
@@ -164,6 +160,7 @@ def make_view(scene: Scene, polarity: str, smoothing: float) -> View:
     noise = noise_sigma(work if work.ndim == 2 else work[work.shape[0] // 2])
     return View(
         gaussian(work, smoothing),
+        work,
         valid,
         -1.0 if dark else 1.0,
         high if dark else low,
@@ -173,10 +170,13 @@ def make_view(scene: Scene, polarity: str, smoothing: float) -> View:
     )
 
 
+def number_regions(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Return labels with only the regions that ``keep`` (L + 1,) says, numbered 1..L in their old order."""
+    keep = keep.copy()
+    keep[0] = False
+    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[labels]
+
+
 def drop_small_labels(labels: np.ndarray, min_size: int) -> np.ndarray:
     """Return labels without the regions of fewer than `min_size` pixels, numbered 1..L in their old order."""
-    area = np.bincount(labels.ravel(), minlength=1)
-    keep = area >= min_size
-    keep[0] = False
-    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return number[labels]
+    return number_regions(labels, np.bincount(labels.ravel(), minlength=1) >= min_size)

@@ -22,7 +22,8 @@ factor are noise, and only the ellipse and the gap are asked."""
 class Picking:
     """How many particles were dropped, in classes of size with about equal counts.
 
-    ``edges`` (K + 1,) are equivalent diameters in px; ``n`` and ``n_dropped`` (K,) count per class.
+    ``edges`` (K + 1,) are equivalent diameters in px of what is seen of a particle; ``n`` and ``n_dropped`` (K,) count
+    per class.
     """
 
     rule: str

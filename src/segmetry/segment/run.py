@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import ImageError
-from segmetry.prepare.valid import as_finite
+from segmetry.prepare.valid import as_finite, fill_invalid
 from segmetry.segment.methods import Method, Scene
 from segmetry.segment.table import method_from
 from segmetry.types import SPATIAL_AXES, Image, Segmentation
@@ -78,6 +78,10 @@ def segment(
         notes.append(f"{reason}; nothing was found")
         info = {"polarity": "none", "n_before": 0}
         return Segmentation(labels, "instance", method=record.as_dict(), info=info, notes=tuple(notes))
+    pixels = finite.pixels
+    if finite.valid is not None and pixels.ndim == 2:
+        # What is not specimen becomes like what surrounds it, so that it has no edge.
+        pixels = fill_invalid(pixels, finite.valid)
     calibration = image.calibration
-    result = record.run(Scene(finite.pixels, finite.valid, calibration.spacing, calibration.unit))
+    result = record.run(Scene(pixels, finite.valid, calibration.spacing, calibration.unit))
     return dataclasses.replace(result, method=record.as_dict(), notes=(*notes, *result.notes))

@@ -42,17 +42,25 @@ def _is_neck(mask, at, a, b, height_a, height_b, width, depth):
         return False
     d_row /= length
     d_column /= length
-    # Where the neck lies on the line between the peaks, and how wide the pair would be there without one.
-    along = min(max((row_s - row_a) * d_row + (column_s - column_a) * d_column, 0.0), length)
-    straight = height_a + (height_b - height_a) * along / length
-    row, column = row_a + along * d_row, column_a + along * d_column
-    i, j = int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
-    if mask[i, j] == 0:
-        return True  # the line between the centres leaves the object: deeper than any neck
-    wanted = max(0.75, depth * min(height_a, height_b))
+    # Where the neck lies on the line between the peaks. Pixels shift it a little: the narrowest place near it counts.
+    neck = min(max((row_s - row_a) * d_row + (column_s - column_a) * d_column, 0.0), length)
+    smaller = min(height_a, height_b)
+    wanted = max(1.0, depth * smaller)
+    margin = min(0.4 * smaller, 0.4 * length)
     for side in (-1.0, 1.0):
-        reach = _half_width(mask, row, column, -side * d_column, side * d_row, 2 * straight + 2)
-        if reach >= 0 and straight - reach < wanted:
+        deepest = -1.0
+        along = max(neck - margin, 0.0)
+        while along <= min(neck + margin, length):
+            row, column = row_a + along * d_row, column_a + along * d_column
+            if mask[int(np.floor(row + 0.5)), int(np.floor(column + 0.5))] == 0:
+                return True  # the line between the centres leaves the object: deeper than any neck
+            # How wide the pair would be here if its outline were straight, and how wide it is.
+            straight = height_a + (height_b - height_a) * along / length
+            reach = _half_width(mask, row, column, -side * d_column, side * d_row, 2 * straight + 2)
+            # Nobody knows how wide it is beyond the frame: that end counts as concave.
+            deepest = max(deepest, wanted if reach < 0 else straight - reach)
+            along += 1.0
+        if deepest < wanted:
             return False
     return True
 
@@ -119,7 +127,9 @@ def _watershed(distance, mask, neck, depth):
                 if pair in kept_apart:
                     continue
                 saddle = flat[p]
-                if saddle <= neck * high_b and _is_neck(mask, p, peak[a], peak[b], high_a, high_b, width, depth):
+                if saddle <= min(neck * high_b, high_b - 0.75) and _is_neck(
+                    mask, p, peak[a], peak[b], high_a, high_b, width, depth
+                ):
                     kept_apart.add(pair)
                     continue
                 parent[b] = a
