@@ -19,8 +19,8 @@ from segmetry.errors import SegmetryError
 from segmetry.io import read
 from segmetry.types import Image
 
-SECONDS = 10.0
-"""A file that takes longer hangs; whole ones take milliseconds."""
+SECONDS = 30.0
+"""A file that takes longer hangs; whole ones take milliseconds, on a busy machine and with imports a few seconds."""
 
 
 class Hang(BaseException):
