@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
-from shapely.geometry import Polygon
+from shapely.geometry import MultiPoint, Polygon
 
 from segmetry.synth import simulate
 from segmetry.synth.arrange import aggregate, contact_group, split_into_groups
-from segmetry.synth.shapes import SHAPES, ShapeOptions, covering_disks, make_body
+from segmetry.synth.shapes import SHAPES, ShapeOptions, convex_hull, covering_disks, make_body, minkowski_difference
 
 BARE = {"dose": None, "bits": 0, "blur_px": 0.0, "support": "flat"}
 
@@ -162,7 +162,7 @@ def test_groups_hold_every_particle_once():
 @pytest.mark.slow
 def test_the_frame_selects_sizes_as_miles_and_lantuejoul_say():
     # Large disks in a small frame. Those that do not touch it are too small on average; the chance of a disk of
-    # diameter d to lie whole in a frame of sides W, H goes as (W - d)(H - d): its inverse restores the population's mean.
+    # diameter d to lie whole in a frame of sides W, H goes as (W - d)(H - d): its inverse restores the true mean.
     diameters, frame, n_inside = [], 120, []
     sizes = {"median_diameter": 30, "gsd": 1.35, "pixel_size": 1.0}
     for seed in range(1000):
@@ -179,3 +179,11 @@ def test_the_frame_selects_sizes_as_miles_and_lantuejoul_say():
     assert abs(weighted - mean) < 2.6 * error
     assert error < 0.01 * mean
     assert np.mean(n_inside) == pytest.approx(6, abs=2.6 * math.sqrt(6 / 1000))
+
+
+def test_minkowski_difference_is_the_hull_of_all_differences():
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        a, b = (convex_hull(rng.normal(size=(int(rng.integers(3, 30)), 2))) for _ in range(2))
+        slow = MultiPoint((a[:, None] - b[None]).reshape(-1, 2)).convex_hull
+        assert Polygon(minkowski_difference(a, b)).symmetric_difference(slow).area < 1e-5 * slow.area

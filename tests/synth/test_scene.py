@@ -195,6 +195,10 @@ def test_particles_reach_over_the_frame():
         ({"coverage": 0.9}, "groups fit"),
         ({"edges": "inside", "median_diameter": 4000}, "does not fit"),
         ({"diameters": [3.0, -1.0]}, "positive"),
+        ({"frame_shape": (3, 200)}, "frame_shape must be from 4"),
+        ({"median_diameter": 4000, "n": 1}, "too far for a frame"),
+        ({"jpeg_quality": 80, "bits": 16}, "jpeg_quality is for bits=8"),
+        ({"n": 0, "footer": "light", "bar_value": "5 µm"}, "does not fit"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(options, hint):

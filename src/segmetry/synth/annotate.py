@@ -281,6 +281,10 @@ def draw_footer(
     top = rows - tall - 0.5
     text_px = max(7.0, (0.42 if style == "dots" else 0.32) * tall)
     text = bar_text(value, unit)
+    if length > 0.9 * cols:
+        raise OptionError(
+            f"a scale bar of {length:.0f} px does not fit into a footer of {cols} columns; choose a shorter bar_value."
+        )
     if style == "dots":
         text = (
             f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}{unit}"

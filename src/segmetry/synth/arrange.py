@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmetry.errors import OptionError
-from segmetry.synth.shapes import convex_hull
+from segmetry.synth.shapes import convex_hull, minkowski_difference
 
 ARRANGEMENTS: dict[str, str] = {
     "isolated": "one by one, with a minimum gap",
@@ -126,7 +126,7 @@ def contact_group(
                 sums.append(hull + mine)
             else:
                 a, b = (_as_points(x) for x in (hull, mine))
-                sums.append(convex_hull((a[:, None, :] - b[None, :, :]).reshape(-1, 2)))
+                sums.append(minkowski_difference(a, b))
         phi = rng.uniform(0, 2 * math.pi)
         direction = np.array([math.cos(phi), math.sin(phi)])
         start = at[rng.integers(i)]

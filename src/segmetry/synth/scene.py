@@ -283,9 +283,9 @@ class ParticleScene:
         return out
 
 
-_INF = math.inf
+_LEAST_SIDE = 4  # px; slopes need neighbours
 _RANGES = (
-    ("frame_shape", 1, 65536),
+    ("frame_shape", _LEAST_SIDE, 65536),
     ("pixel_size", 1e-12, 1e12),
     ("n", 0, 1e7),
     ("coverage", 0, 10),
@@ -488,9 +488,15 @@ def _populate(
         n = 40.0 if o.n is None else float(o.n)
     given = o.diameters is not None and not callable(o.diameters)
     margin = 0.0
-    if o.edges == "cut" and not given:
+    if o.edges == "cut" and not given and n > 0:
         margin = _margin(o) if o.margin_px is None else o.margin_px
-    expected = n * (rows + 2 * margin) * (cols + 2 * margin) / (rows * cols)
+    ratio = (rows + 2 * margin) * (cols + 2 * margin) / (rows * cols)
+    if ratio > 200 and n > 0 and o.margin_px is None:
+        raise OptionError(
+            f"simulate: particles or groups reach {margin:.0f} px, too far for a frame of {rows} x {cols} px; "
+            "use a larger frame, or smaller median_diameter, gsd or group_size."
+        )
+    expected = n * ratio
     number = _rng(o.seed, "number")
     if given:
         count = len(o.diameters)  # type: ignore[arg-type]
@@ -616,7 +622,7 @@ def simulate(kind: str = "bf-tem", *, seed: int = 0, **options: Any) -> Scene:
     """
     o = ParticleScene.from_dict({"kind": kind, "seed": seed, **options})
     frame = (o.frame_shape[0] - annotate.footer_rows(o.footer, o.frame_shape[0]), o.frame_shape[1])
-    if frame[0] < 1:
+    if frame[0] < _LEAST_SIDE:
         raise OptionError(f"simulate: a frame of {o.frame_shape} has no room for the footer {o.footer!r}.")
     particles, groups, margin, diameters = _populate(o, frame)
     if callable(o.diameters):

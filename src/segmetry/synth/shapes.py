@@ -167,16 +167,20 @@ class Prism:
     angle: float
     rounding: float = 0.0
 
+    @property
+    def _inner_radius(self) -> float:
+        # Rounding moves each corner in along its bisector by r / sin(half the corner's angle); a point has no edges.
+        return max(1 - self.rounding / math.cos(math.pi / self.n_corners), 1e-3)
+
     def _inner(self) -> np.ndarray:
-        # Rounding moves each corner in along its bisector by r / sin(half the corner's angle).
-        inner = 1 - self.rounding / math.cos(math.pi / self.n_corners)
+        inner = self._inner_radius
         phi = self.angle + 2 * np.pi * (np.arange(self.n_corners) + 0.5) / self.n_corners
         return inner * np.column_stack([np.cos(phi), np.sin(phi)])
 
     @property
     def area(self) -> float:
         """Area of the projected outline, exact."""
-        inner = 1 - self.rounding / math.cos(math.pi / self.n_corners)
+        inner = self._inner_radius
         flat = 0.5 * self.n_corners * inner**2 * math.sin(2 * math.pi / self.n_corners)
         around = 2 * self.n_corners * inner * math.sin(math.pi / self.n_corners)
         return flat + around * self.rounding + math.pi * self.rounding**2
@@ -421,6 +425,20 @@ def convex_hull(points: np.ndarray) -> np.ndarray:
     # OpenCV finds them ten times as quickly as Qhull; it picks by float32 values, the corners stay float64.
     picked = cv2.convexHull(points.astype(np.float32), returnPoints=False)
     return points[picked[:, 0]]
+
+
+def minkowski_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the polygon of all ``p - q`` with p in convex `a`, q in convex `b`: all their edges in order of angle."""
+    edges, start = [], np.zeros(2)
+    for polygon in (a, -b):
+        r, c = polygon.T
+        if r @ np.roll(c, -1) < c @ np.roll(r, -1):
+            polygon = polygon[::-1]
+        edges.append(np.roll(polygon, -1, axis=0) - polygon)
+        start = start + polygon[np.lexsort((polygon[:, 0], polygon[:, 1]))[0]]
+    both = np.concatenate(edges)
+    both = both[np.argsort(np.arctan2(both[:, 1], both[:, 0]) % (2 * math.pi), kind="stable")]
+    return start + np.concatenate([np.zeros((1, 2)), np.cumsum(both, axis=0)[:-1]])
 
 
 def covering_disks(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
