@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -246,14 +247,13 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
     quality = float(np.prod(factors) ** 0.5)
     if quality < 0.05:
         return None
-    tick = _end_ticks(sign * image.astype(np.float32), x0, x1, top, bottom, level, contrast)
     # Each end: interpolation at half height, about a tenth of a pixel plus a share of the blur; ripple moves it too.
     u_end = float(np.hypot(0.1 + 0.08 * blur, ripple * blur * 0.5))
     u = float(np.hypot(np.sqrt(2) * u_end, 0.29))  # 1 px / sqrt(12): a bar drawn on whole pixels
-    style = "ticked" if tick else ("box" if thick > 3 else "line")
-    if tick:
-        u = float(np.hypot(u, tick / 2))  # outer edges or centres of the ticks: both are drawn that way
-    return Bar(x0, x1, top, bottom, sign * level, sign * contrast, quality, u, ripple, clipped, style, tick)
+    if hollow:  # the outline or what it encloses: nobody can see which was meant
+        u = float(np.hypot(u, len(on) / math.sqrt(12)))
+    style = "box" if thick > 3 else "line"
+    return Bar(x0, x1, top, bottom, sign * level, sign * contrast, quality, u, ripple, clipped, style)
 
 
 def _upright(band: np.ndarray, edge: float, step: int, level: float, contrast: float) -> float:
@@ -270,23 +270,39 @@ def _ramp(value: float, low: float, high: float) -> float:
     return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
-def _end_ticks(image: np.ndarray, x0: float, x1: float, top: int, bottom: int, level: float, contrast: float) -> float:
-    """Return the width in px of vertical ticks at both ends, or 0."""
+def with_ticks(image: np.ndarray, bar: Bar) -> Bar:
+    """Return a bar with its end ticks taken into account; the same bar where it has none.
+
+    Some programs make the ticks' middles the length apart, others their outer edges: the length in between is taken,
+    and half a tick's width at each end is a uniform distribution in the uncertainty (GUM, JCGM 100:2008, 4.3.7).
+    """
     height, width = image.shape
-    half = level - 0.5 * contrast
+    sign = 1.0 if bar.contrast > 0 else -1.0
+    half = sign * (bar.level - 0.5 * bar.contrast)
     widths = []
-    for edge, step in ((int(np.ceil(x0 + 0.5)), 1), (int(np.floor(x1 - 0.5)), -1)):
-        best = 0
-        for column in range(edge, edge + 4 * step, step):
+    for edge, step in ((math.ceil(bar.x0 + 0.5), 1), (math.floor(bar.x1 - 0.5), -1)):
+        tall = 0
+        for column in range(edge, edge + 9 * step, step):
             if not 0 <= column < width:
-                continue
-            up, down = top, bottom - 1
-            while up > 0 and image[up - 1, column] >= half:
+                break
+            up, down = bar.top, bar.bottom - 1
+            while up > 0 and sign * image[up - 1, column] >= half:
                 up -= 1
-            while down < height - 1 and image[down + 1, column] >= half:
+            while down < height - 1 and sign * image[down + 1, column] >= half:
                 down += 1
-            best += (down - up + 1) >= (bottom - top) + 4
-        if best in (0, 4):
-            return 0.0
-        widths.append(best)
-    return float(max(widths))
+            if down - up + 1 >= bar.thickness + 4:
+                tall += 1
+            elif tall or column != edge:
+                break
+        if tall in (0, 9) or tall > 0.2 * bar.length:
+            return bar
+        widths.append(tall)
+    left, right = widths
+    return replace(
+        bar,
+        x0=bar.x0 + left / 4,
+        x1=bar.x1 - right / 4,
+        u_length=math.hypot(bar.u_length, (left + right) / 2 / math.sqrt(12)),
+        style=bar.style if bar.style == "interrupted" else "ticked",
+        tick=float(max(widths)),
+    )

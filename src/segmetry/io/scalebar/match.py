@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from segmetry.io.scalebar.bars import Bar, measure_bars
+from segmetry.io.scalebar.bars import Bar, measure_bars, with_ticks
 from segmetry.io.scalebar.labels import Named
 from segmetry.io.scalebar.ocr import Box
 from segmetry.io.scalebar.ticks import find_ticks
@@ -90,7 +90,7 @@ def match_label(
         doubt = "its bar runs into the frame"
     elif best.length > 0.95 * shape[1]:
         doubt = "its bar is as wide as the image"
-    return Match(named, best, best_score, doubt)
+    return Match(named, best if best.style == "ticks" else with_ticks(image, best), best_score, doubt)
 
 
 def _fit(bar: Bar, core: Box, h: int) -> float:

@@ -37,8 +37,9 @@ class ScaleBar:
     value, unit : float, str
         The length that the label names: 500, ``"nm"``.
     length_px : float
-        Distance of the ends in pixels. A line or box counts from outer edge to outer edge at half height, end ticks
-        included; a row of separate ticks from the centre of the first to the centre of the last.
+        Distance of the ends in pixels. A line or box counts from outer edge to outer edge at half height; a row of
+        separate ticks from the centre of the first to the centre of the last; a line with end ticks half-way between
+        the ticks' outer edges and their centres, because programs draw it either way.
     x0, y0, x1, y1 : float
         Column and row of both ends; integers are centres of pixels.
     confidence : float

@@ -42,7 +42,7 @@ def find_ticks(image: np.ndarray, region: Box) -> list[Bar]:
             continue
         x, y, w, h, middle = x[fine], y[fine], w[fine], h[fine], centroids[1:][fine, 0]
         rows: set[tuple[int, ...]] = set()
-        for edge in (y, y + h):  # ticks of any length share their upper or their lower ends
+        for edge in (y, y + h, y + h // 2):  # ticks of any length share their upper ends, lower ends or middles
             for row in np.unique(edge):
                 on = np.flatnonzero(np.abs(edge - row) <= 1)
                 if 8 <= len(on) <= 60:
@@ -102,7 +102,7 @@ def _longest_even_chain(centres: np.ndarray) -> list[int]:
                 k = bisect_left(places, expected)
                 if k == n or (k > 0 and expected - places[k - 1] < places[k] - expected):
                     k -= 1
-                if k <= chain[-1] or abs(places[k] - expected) > max(0.8, 0.05 * step):
+                if k <= chain[-1] or abs(places[k] - expected) > min(1.3, 0.2 * step):
                     break
                 chain.append(k)
             if len(chain) > len(best):
