@@ -158,7 +158,7 @@ class Findings:
         publications = realdata.emps_publications()
         self.publication = np.unique([publications[n] for n in self.names], return_inverse=True)[1]
         self.contrast = np.array([rows[n]["contrast"] for n in self.names])
-        self.polarity_cues = np.array([rows[n]["polarity_cues"] for n in self.names])
+        self.polarity_cues = np.array([polarity.cues(read(n)[0].astype(np.float32)) for n in self.names])
         sides = ("dark", "bright")
         shape = (len(self.names), 2, len(CANDIDATES))
         self.cues, self.ap = np.full((*shape, len(CUES)), np.nan), np.full((*shape, 2), np.nan)

@@ -90,7 +90,7 @@ class Hybrid(Particles):
     def refined(self, candidate: Candidate, view: View, level: float, contrast: float) -> np.ndarray:
         """Return a candidate's mask in full resolution, with edges at half height and without what is only noise."""
         mask = candidate_mask(view.pixels, candidate, level, contrast, min(view.pixels.shape))
-        mask = self.tidy(mask, self.min_size)
+        mask = remove_small(self.tidy(mask), self.min_size)
         if self.half_height or self.noise_gate > 0:
             edges = gaussian(view.raw, self.edge_smoothing)
             mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
@@ -109,15 +109,14 @@ class Hybrid(Particles):
         out = []
         for candidate in CANDIDATES:
             mask = candidate_mask(small, candidate, level, contrast, min(smooth.shape) / 2)
-            out.append(cues(self.numbered(self.tidy(mask, min_size), min_size, {}), small, slope))
+            out.append(cues(self.numbered(self.tidy(mask), min_size, {}), small, slope))
         return out
 
-    def tidy(self, mask: np.ndarray, min_size: int) -> np.ndarray:
-        """Return the mask with holes filled, without threads of one pixel and without small objects."""
+    def tidy(self, mask: np.ndarray) -> np.ndarray:
+        """Return the mask with holes filled and without threads of one pixel."""
         if self.fill_holes:
             mask = fill_holes(mask)
-        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-        return remove_small(cv2.morphologyEx(mask, cv2.MORPH_OPEN, cross), min_size)
+        return cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
 
     def numbered(self, mask: np.ndarray, min_size: int, info: dict[str, Any]) -> np.ndarray:
         """Return the particles of a mask, cut apart and without specks."""

@@ -136,7 +136,8 @@ class Particles(Objects):
 
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""
-        polarity, info = self.polarity, {}
+        polarity = self.polarity
+        info: dict[str, Any] = {}
         if polarity == "auto":
             polarity, confidence = choose_polarity(scene.pixels)
             info["polarity_confidence"] = round(confidence, 3)

@@ -24,7 +24,7 @@ def _half_width(mask, row, column, step_row, step_column, longest):
     while t < longest:
         t += 0.5
         i, j = int(np.floor(row + t * step_row + 0.5)), int(np.floor(column + t * step_column + 0.5))
-        if i < 0 or j < 0 or i >= mask.shape[0] or j >= mask.shape[1]:
+        if i < 1 or j < 1 or i >= mask.shape[0] - 1 or j >= mask.shape[1] - 1:
             return -1.0
         if mask[i, j] == 0:
             return t - 0.25
@@ -91,48 +91,44 @@ def _watershed(distance, mask, neck, depth):
     basin = np.zeros(n, np.int32)
     parent, peak = [np.int32(0)], [np.int32(0)]
     kept_apart = {np.int64(0)}  # pairs whose first meeting, the neck, has been judged
+    # The mask has a margin of background, so no neighbour lies outside the arrays.
+    neighbours = (-1, 1, -width, width, -width - 1, -width + 1, width - 1, width + 1)
     for p in order:
-        row, column = p // width, p % width
-        best, best_height = 0, -1.0
-        for di in range(-1, 2):
-            for dj in range(-1, 2):
-                i, j = row + di, column + dj
-                if (di == 0 and dj == 0) or i < 0 or j < 0 or i >= height or j >= width:
-                    continue
-                q = i * width + j
-                if basin[q] and flat[q] > best_height:
-                    best, best_height = _root(parent, basin[q]), flat[q]
+        best, best_height, several = np.int32(0), np.float32(-1), False
+        for step in neighbours:
+            k = basin[p + step]
+            if k:
+                k = _root(parent, k)
+                several = several or (best != 0 and k != best)
+                if flat[p + step] > best_height:
+                    best, best_height = k, flat[p + step]
         if best == 0:
             parent.append(np.int32(len(parent)))
             peak.append(np.int32(p))
             basin[p] = len(parent) - 1
             continue
         basin[p] = best
-        for di in range(-1, 2):
-            for dj in range(-1, 2):
-                i, j = row + di, column + dj
-                if i < 0 or j < 0 or i >= height or j >= width:
-                    continue
-                q = i * width + j
-                if basin[q] == 0:
-                    continue
-                a, b = _root(parent, basin[p]), _root(parent, basin[q])
-                if a == b:
-                    continue
-                high_a, high_b = flat[peak[a]], flat[peak[b]]
-                if high_b > high_a or (high_b == high_a and b < a):
-                    a, b = b, a
-                    high_a, high_b = high_b, high_a
-                pair = np.int64(a) * n + b
-                if pair in kept_apart:
-                    continue
-                saddle = flat[p]
-                if saddle <= min(neck * high_b, high_b - 0.75) and _is_neck(
-                    mask, p, peak[a], peak[b], high_a, high_b, width, depth
-                ):
-                    kept_apart.add(pair)
-                    continue
-                parent[b] = a
+        if not several:
+            continue
+        for step in neighbours:
+            if basin[p + step] == 0:
+                continue
+            a, b = _root(parent, basin[p]), _root(parent, basin[p + step])
+            if a == b:
+                continue
+            high_a, high_b = flat[peak[a]], flat[peak[b]]
+            if high_b > high_a or (high_b == high_a and b < a):
+                a, b = b, a
+                high_a, high_b = high_b, high_a
+            pair = np.int64(a) * n + b
+            if pair in kept_apart:
+                continue
+            if flat[p] <= min(neck * high_b, high_b - 0.75) and _is_neck(
+                mask, p, peak[a], peak[b], high_a, high_b, width, depth
+            ):
+                kept_apart.add(pair)
+                continue
+            parent[b] = a
     number = np.zeros(len(parent), np.int32)
     count = 0
     out = np.zeros(n, np.int32)
@@ -166,8 +162,10 @@ def split_touching(mask: np.ndarray, *, neck: float = 0.75, depth: float = 0.15)
     labels : (M, N) array of int32
         Numbered 1..L from the top.
     """
-    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # Beyond the frame an object goes on, for its distances; for the flooding there is a margin of background.
+    inside = mask.view(np.uint8)
+    distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     # Without any background OpenCV's distances have no bound.
     distance = np.minimum(distance, np.float32(max(mask.shape)))
-    return _watershed(distance, mask.view(np.uint8), neck, depth)
+    framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return np.ascontiguousarray(_watershed(distance, framed, neck, depth)[1:-1, 1:-1])
