@@ -169,6 +169,8 @@ def test_one_particle(make_result, tmp_path):
     page = check(report(make_result(labels=labels, bar=False), tmp_path / "page.html"))
     assert "1 particle counted" in page.text
     assert "Only 1 particle counted" in page.text
+    assert "nm</strong>.\n" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "g(r) is not drawn" in page.text
     assert "No scale bar was read." in page.text
 
 

@@ -11,17 +11,8 @@ import pytest
 from PIL import Image as Picture
 
 from segmetry.errors import ShapeMismatchError
-from segmetry.report.overlay import (
-    BAR,
-    DROPPED,
-    KEPT,
-    encode_drawing,
-    encode_jpeg,
-    encode_png,
-    layers,
-    overlay,
-    stretch,
-)
+from segmetry.report.overlay import BAR, DROPPED, KEPT, layers, overlay
+from segmetry.report.picture import encode_drawing, encode_jpeg, encode_png, stretch
 
 
 def two_squares(side: int = 600) -> np.ndarray:

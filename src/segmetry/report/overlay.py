@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import io
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
 from segmetry.errors import ShapeMismatchError
+from segmetry.report.picture import PERCENTILES, grey_limits, resize_nearest, shrink, to_grey
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -26,7 +26,6 @@ IGNORED = (120, 110, 255)
 
 SMALL_SIDE, MAX_SIDE = 1000, 1600
 MAX_NUMBERS = 400
-PERCENTILES = (0.5, 99.5)
 
 
 class Bar(Protocol):
@@ -59,59 +58,6 @@ class Layers(NamedTuple):
         return ((self.base[..., None] * (255 - alpha) + self.drawing[..., :3] * alpha + 127) // 255).astype(np.uint8)
 
 
-def stretch(
-    pixels: np.ndarray, *, ignore: np.ndarray | None = None, percentiles: tuple[float, float] = PERCENTILES
-) -> np.ndarray:
-    """Return pixels as uint8 for the eye, the given percentiles at black and white.
-
-    Parameters
-    ----------
-    pixels : (M, N) array
-        Any real type; not finite becomes black.
-    ignore : (M, N) bool array, optional
-        Pixels that do not vote on the percentiles, so that a white footer does not darken the specimen.
-    percentiles : pair of float, optional
-        Shares of the pixels, in per cent, that are cut at the dark and at the bright end.
-
-    Returns
-    -------
-    stretched : (M, N) array of uint8
-        All zero where the image is constant.
-    """
-    return _apply(pixels, _limits(pixels, ignore, percentiles))
-
-
-def _limits(pixels: np.ndarray, ignore: np.ndarray | None, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """Return the values that become black and white; equal where there is nothing to stretch."""
-    votes = pixels if ignore is None or ignore.all() else pixels[~ignore]
-    votes = votes.ravel()[:: max(1, votes.size // 500_000)]
-    votes = votes[np.isfinite(votes)].astype(float)
-    if not votes.size:
-        return 0.0, 0.0
-    low, high = np.percentile(votes, percentiles)
-    return (float(low), float(high)) if high > low else (float(votes.min()), float(votes.max()))
-
-
-def _apply(pixels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    low, high = limits
-    if not high > low:
-        return np.zeros(pixels.shape, np.uint8)
-    if pixels.dtype == np.uint8:
-        ramp = np.clip((np.arange(256) - low) * (255 / (high - low)), 0, 255)
-        return np.rint(ramp).astype(np.uint8)[pixels]
-    # Scaled by halves first: the difference of two huge floats may not be finite.
-    scaled = (pixels / 2 - low / 2) * (255 / (high / 2 - low / 2))
-    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
-
-
-def _shrink(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Return the mean of the pixels under each new one; a large image is made small before it is turned into floats."""
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        with np.errstate(over="ignore"):  # beyond float32 is white
-            pixels = pixels.astype(np.float32)
-    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-
-
 def layers(
     pixels: np.ndarray,
     labels: np.ndarray,
@@ -130,15 +76,15 @@ def layers(
         )
     scale = _display_scale(pixels.shape, max_side)
     size = tuple(max(1, round(n * scale)) for n in pixels.shape)
-    limits = _limits(pixels, ignore, PERCENTILES)
-    base = _apply(_shrink(pixels, size) if scale < 1 else pixels, limits)
+    limits = grey_limits(pixels, ignore, PERCENTILES)
+    base = to_grey(shrink(pixels, size) if scale < 1 else pixels, limits)
     if scale > 1:
         how = cv2.INTER_CUBIC if scale < 3 else cv2.INTER_NEAREST
         base = cv2.resize(base, size[::-1], interpolation=how)
-    shown = _resize_nearest(labels, size)
+    shown = resize_nearest(labels, size)
     drawing = np.zeros((*size, 4), np.uint8)
     if ignore is not None and ignore.any():
-        _hatch(drawing, _resize_nearest(ignore, size))
+        _hatch(drawing, resize_nearest(ignore, size))
     _outline(drawing, shown, dropped, thickness=1 + round(max(size) / 900))
     texts: list[tuple[str, float, float, int, tuple[int, int, int]]] = []
     if numbers:
@@ -211,57 +157,11 @@ def legend_entries(counted: bool, dropped: bool, ignored: bool, bar: bool) -> li
     return [(kind, words) for there, kind, words in entries if there]
 
 
-def encode_png(picture: np.ndarray) -> bytes:
-    """Return an RGB, RGBA or grey image as PNG."""
-    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    if picture.ndim == 3:
-        picture = cv2.cvtColor(picture, order[picture.shape[2]])
-    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes()
-
-
-def encode_drawing(drawing: np.ndarray) -> bytes:
-    """Return a drawing (H, W, 4) as a PNG with a palette: a fraction of the size of a full RGBA one."""
-    from PIL import Image
-
-    # Colours to 5 bits and opacity to 3: few enough to count, and no eye sees it on a line.
-    coarse = drawing & np.array([0xF8, 0xF8, 0xF8, 0xE0], np.uint8)
-    packed = np.ascontiguousarray(coarse).view(np.uint32)[..., 0]
-    values, counts = np.unique(packed.ravel(), return_counts=True)
-    order = np.sort(values[np.argsort(counts, kind="stable")[::-1][:255]])
-    index = np.searchsorted(order, packed).clip(max=len(order) - 1)
-    index = np.where(order[index] == packed, index, 0).astype(np.uint8)  # rare blends become clear
-    colours = order.view(np.uint8).reshape(-1, 4)
-    image = Image.frombytes("P", index.shape[::-1], index.tobytes())
-    image.putpalette(colours[:, :3].tobytes())
-    buffer = io.BytesIO()
-    opacity = np.minimum(colours[:, 3].astype(int) * 255 // 0xE0, 255).astype(np.uint8)
-    image.save(buffer, "PNG", transparency=opacity.tobytes(), compress_level=6)
-    return buffer.getvalue()
-
-
-def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
-    """Return a grey or RGB image as JPEG."""
-    if picture.ndim == 3:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
 def _display_scale(shape: tuple[int, ...], max_side: int) -> float:
     side = max(shape)
     if side > max_side:
         return max_side / side
     return float(np.clip(-(-SMALL_SIDE // side), 1, min(8, max(1, max_side // side))))
-
-
-def _resize_nearest(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Return `array` sampled at the centres of the new pixels; any dtype, no interpolation between labels."""
-    if array.shape == size:
-        return array
-    rows, cols = (
-        np.minimum(((np.arange(n) + 0.5) * old / n).astype(np.intp), old - 1)
-        for n, old in zip(size, array.shape, strict=True)
-    )
-    return array[rows[:, None], cols]
 
 
 def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None, *, thickness: int) -> None:
@@ -411,7 +311,7 @@ def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float, ignore: np.ndarray | 
     middle, level = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2
     away = tick + 0.8 * size
     right, left = max(end[0] for end in ends) + half + 8, min(end[0] for end in ends) - half - 8
-    taken = np.zeros(canvas.shape, bool) if ignore is None else _resize_nearest(ignore, canvas.shape)
+    taken = np.zeros(canvas.shape, bool) if ignore is None else resize_nearest(ignore, canvas.shape)
     best, fewest = (middle, level - away), 2.0
     for x, y in ((middle, level + away), (middle, level - away), (right, level), (left, level)):
         window = _window(y, x, 2 * half, size)
@@ -455,15 +355,16 @@ def with_legend(picture: np.ndarray, entries: list[tuple[str, str]]) -> np.ndarr
         x += length
     strip = Image.new("RGB", (width, len(rows) * 2 * size), "white")
     pen = ImageDraw.Draw(strip)
-    colours = {"kept": KEPT[0], "dropped": DROPPED, "ignored": IGNORED, "bar": BAR}
+    colours = {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}
     for index, row in enumerate(rows):
         y = (2 * index + 1) * size
         for kind, words, start in row:
-            pieces = 4 if kind in ("dropped", "ignored") else 1
+            pieces = 1 if kind == "bar" else 4
             slant = size / 2 if kind == "ignored" else 0
             for piece in range(pieces):
                 a = start + piece * swatch / pieces
-                b = a + swatch / pieces * (0.6 if pieces > 1 else 1)
-                pen.line([(a, y + slant), (b, y - slant)], fill=colours[kind], width=3)
+                b = a + swatch / pieces * (0.6 if kind in ("dropped", "ignored") else 1)
+                colour = KEPT[piece] if kind == "kept" else colours[kind]
+                pen.line([(a, y + slant), (b, y - slant)], fill=colour, width=3)
             pen.text((start + swatch + gap / 2, y), words, font=_font(size), fill="black", anchor="lm")
     return np.vstack([picture, np.array(strip)])

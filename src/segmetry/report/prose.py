@@ -118,7 +118,7 @@ def methods_paragraph(result: Result) -> Paragraph:
     if ignore is not None and ignore.any():
         write.say(f"burned-in text, scale bar and footer ({format_share(ignore.mean())} of the pixels) were left out.")
     _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict())
-    if result.radial is not None and np.isfinite(np.asarray(result.radial.g, float)).any():
+    if result.radial is not None and result.radial.n > 1:
         write.say(
             f"the radial distribution function g(r) was estimated from {plural(result.radial.n, 'centre')} with exact "
             f"correction for the rectangular frame {write.cite('stoyan')}."
