@@ -202,6 +202,8 @@ def test_frame_correction_drops_what_touches_and_weights_the_rest():
     assert "1 particles that touch it dropped" in on.notes[0]
     assert "1 particles that touch the frame counted" in off.notes[0]
     assert "not corrected" in distribution(table([10, 20, 30])).notes[0]
+    large = distribution(table([10, 20, 30], edge_weight=[1.0, 1.2, 40.0]))
+    assert any("counts 40 times" in note for note in large.notes)
 
 
 def test_frame_bias_is_removed_on_a_scene_built_to_have_one():

@@ -25,6 +25,8 @@ _MOMENT_MEANS: Mapping[str, int] = {"d32": 2, "d43": 3}
 MIN_GROUPS = 10
 """Images from which on images are resampled instead of particles."""
 _MAX_BINS, _MAX_POINTS = 100, 500
+_HEAVY = 5.0
+"""Edge weight from which on a note says that the frame is small for the sizes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +235,9 @@ def sample_of(
         notes.append(
             f"size bias of the frame corrected (Miles-Lantuéjoul weights); {n_cut} particles that touch it dropped"
         )
+        most = float(np.max(w[keep], initial=1.0))
+        if most > _HEAVY:
+            notes.append(f"the frame is small for these sizes: the largest particle counts {most:.3g} times")
     elif edge_correction:
         notes.append("size bias of the frame not corrected: the table has no column edge_weight")
     else:
