@@ -220,7 +220,7 @@ def _hatch(drawing: np.ndarray, ignore: np.ndarray) -> None:
 
 def _font_size(size: tuple[int, ...], n: int = 0) -> int:
     """Return the height of letters for a display of this size; smaller where many numbers must find a place."""
-    return int(np.clip(round(max(size) / (70 if n <= 120 else 90)), 9, 22))
+    return int(np.clip(round(max(size) / (55 if n <= 30 else 70 if n <= 120 else 90)), 9, 26))
 
 
 @functools.lru_cache(maxsize=8)
