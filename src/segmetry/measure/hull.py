@@ -87,7 +87,7 @@ def _chain(ends, sign, rows, cols, maybe):
     if last > 0:
         maybe[m] = last
         m += 1
-    n = 0
+    n = np.int64(0)
     for q in range(m):
         i = maybe[q]
         c = np.int64(ends[i])
@@ -167,11 +167,11 @@ def _hulls(start, stop, region, first_run, top, first, dy, dx, out):
     for i in range(top.size):
         a, b = first[i], first[i + 1]
         # Down the left side, up the right. Columns count from the first corner's: differences stay exact.
-        n = _chain(left[a:b], -1, rows, cols, maybe)
+        n = _chain(left[a:b], np.int64(-1), rows, cols, maybe)
         origin = cols[0]
         for k in range(n):
             y[k], x[k] = rows[k], cols[k] - origin
-        m = _chain(right[a:b], 1, rows, cols, maybe)
+        m = _chain(right[a:b], np.int64(1), rows, cols, maybe)
         for k in range(m):
             y[n + k], x[n + k] = rows[m - 1 - k], cols[m - 1 - k] - origin
         # Top and bottom points of both sides coincide where that row is one pixel wide.

@@ -161,6 +161,8 @@ def rings(runs: Runs, table: np.ndarray, labels: np.ndarray, image: np.ndarray, 
     near = cv2.dilate(busy, _disk(inner))
     half = np.array([int(math.sqrt(outer**2 - d**2)) for d in range(-outer, outer + 1)], np.int64)
     low, high = np.ascontiguousarray(table[:, LOW]), np.ascontiguousarray(table[:, HIGH])
+    # Two types, not five: the kernel is long. float32 holds whole numbers of 16 bits exactly.
+    image = image.astype(np.float64 if image.dtype == np.float64 else np.float32, copy=False)
     out = np.full((4, runs.n_regions), np.nan)
     _rings(runs.start, runs.stop, runs.region, runs.first, low, high, half, near, busy, image, out)
     return Rings(*out)
@@ -188,15 +190,18 @@ def _rings(start, stop, region, first_run, low, high, half, near, busy, image, o
     for i in range(low.shape[0]):
         top, left = low[i, 1] - reach, low[i, 2] - reach
         height, width = high[i, 1] - low[i, 1] + 2 * reach, high[i, 2] - low[i, 2] + 2 * reach
-        canvas[:height, :width] = 0
-        faces[:] = 0
-        steps[:] = 0
+        for r in range(height):
+            for c in range(width):
+                canvas[r, c] = 0
+        for axis in range(2):
+            faces[axis] = steps[axis] = 0
         for q in range(begin[i], begin[i + 1]):
             k = order[q]
             r, a, b = row_of[k], start[k], stop[k]
             for d in range(-reach, reach + 1):
                 w = half[d + reach]
-                canvas[r + d - top, a - w - left : b + w - left] = 1
+                for c in range(a - w - left, b + w - left):
+                    canvas[r + d - top, c] = 1
             # Faces towards bare background: before and after the run, above and below its pixels.
             if a > 0 and busy[r, a - 1] == 0:
                 step = np.float64(image[r, a]) - np.float64(image[r, a - 1])

@@ -80,15 +80,16 @@ def _sums(start, stop, region, first, n_rows, table):
             t[18] = max(t[18], b)
             t[19] += n - 1
             t[33] += 1
+        # Numbers that are written out are typed: numba would compile one version of a function for each of them.
         # Lines before this one that touch it: seen from there, this line lies at (0, 1), (1, 1), (1, 0), (1, -1).
         if row > 0:
-            _overlaps(start, stop, region, first, i - 1, i, 20, table)
+            _overlaps(start, stop, region, first, i - 1, i, np.int64(20), table)
         if plane > 0:
             if row < n_rows - 1:
-                _overlaps(start, stop, region, first, i - n_rows + 1, i, 23, table)
-            _overlaps(start, stop, region, first, i - n_rows, i, 26, table)
+                _overlaps(start, stop, region, first, i - n_rows + 1, i, np.int64(23), table)
+            _overlaps(start, stop, region, first, i - n_rows, i, np.int64(26), table)
             if row > 0:
-                _overlaps(start, stop, region, first, i - n_rows - 1, i, 29, table)
+                _overlaps(start, stop, region, first, i - n_rows - 1, i, np.int64(29), table)
 
 
 @njit(cache=True, nogil=True)

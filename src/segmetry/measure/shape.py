@@ -19,8 +19,6 @@ ROUND_ASPECT = 1.2
 ROD_ASPECT = 1.8
 """Convex figures from this aspect ratio on are rods, whatever their ends."""
 
-_DISK, _SQUARE, _TRIANGLE, _HEXAGON, _STADIUM = range(5)
-
 
 class Shapes(NamedTuple):
     """(L,) arrays: index into `SHAPES`, and the confidence in it from 0 to 1 (nan for single pixels)."""
@@ -51,6 +49,18 @@ def shapes(runs: Runs, table: np.ndarray, covariance: np.ndarray, spacing: tuple
     random raster leaves of misfit for a perfect figure, so it tells of the raster's doubt and not of nature's.
     Holes and rough outlines count as misfit. What is seen is a projection: a cube seen along its diagonal is a hexagon.
     """
+    misfit, aspect = misfits(runs, table, covariance, spacing)
+    return _decide(misfit, aspect, table[:, N].astype(float))
+
+
+def misfits(
+    runs: Runs, table: np.ndarray, covariance: np.ndarray, spacing: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (L, 5) pixels that only the object or only the figure covers, and the (L,) aspect ratios.
+
+    The figures are ellipse, parallelogram, triangle, hexagon and rod with round ends; a figure covers the pixels whose
+    centres lie in it.
+    """
     n = runs.n_regions
     misfit = np.zeros((n, 5))
     aspect = np.ones(n)
@@ -59,8 +69,7 @@ def shapes(runs: Runs, table: np.ndarray, covariance: np.ndarray, spacing: tuple
         np.ascontiguousarray(table[:, HIGH]), table[:, N].copy(), np.ascontiguousarray(covariance),
         _centroids(table) * np.asarray(spacing), float(spacing[0]), float(spacing[1]), misfit, aspect,
     )  # fmt: skip
-    area = table[:, N].astype(float)
-    return _decide(misfit, aspect, area)
+    return misfit, aspect
 
 
 def _centroids(table: np.ndarray) -> np.ndarray:
@@ -109,19 +118,50 @@ NOISE = 1.0
 
 
 @njit(cache=True, nogil=True)
-def _inside(kind, u, v, ca, sa, size, half):
-    """Whether a point lies in an ideal figure, turned by an angle (cosine, sine)."""
-    x, y = ca * u + sa * v, ca * v - sa * u  # the vertex direction is +x
-    if kind == 0:
-        return x * x + y * y <= size * size
-    if kind == 1:  # corners on the axes
-        return abs(x) + abs(y) <= size
-    if kind == 2:
-        return -x <= size and 0.5 * x + 0.8660254037844386 * abs(y) <= size
-    if kind == 3:
-        return abs(y) <= size and 0.8660254037844386 * abs(x) + 0.5 * abs(y) <= size
-    over = max(abs(x) - half, 0.0)
-    return over * over + y * y <= size * size
+def _cover(step_u, step_v, origin_u, origin_v, n_sides, normals, size, half):
+    """Return the interval of x in which a row of the raster lies inside an ideal figure; empty if low > high.
+
+    On the row, u = origin_u + x step_u and v = origin_v + x step_v in the plane of the figure. `n_sides` 0 is a disk of
+    radius `size`, 1 a rod of this radius with a straight part of 2 `half` along u, otherwise a polygon whose sides
+    are `size` away from the centre in the directions `normals`.
+    """
+    low, high = -np.inf, np.inf
+    if n_sides > 1:
+        for k in range(n_sides):
+            c, s = normals[k, 0], normals[k, 1]
+            slope, room = c * step_u + s * step_v, size - c * origin_u - s * origin_v
+            if slope > 1e-12:
+                high = min(high, room / slope)
+            elif slope < -1e-12:
+                low = max(low, room / slope)
+            elif room < 0:
+                return 1.0, 0.0
+        return low, high
+    if n_sides == 1:  # the two round ends; between them the straight part, which is convex with them
+        low, high = np.inf, -np.inf
+        for end in (-half, half):
+            a, b = _disk_cover(step_u, step_v, origin_u - end, origin_v, size)
+            if a <= b:
+                low, high = min(low, a), max(high, b)
+        # Where the row crosses the straight sides |v| = size between the ends.
+        if abs(step_v) > 1e-12:
+            for side in (-size, size):
+                x = (side - origin_v) / step_v
+                if abs(origin_u + x * step_u) <= half:
+                    low, high = min(low, x), max(high, x)
+        return low, high
+    return _disk_cover(step_u, step_v, origin_u, origin_v, size)
+
+
+@njit(cache=True, nogil=True)
+def _disk_cover(step_u, step_v, origin_u, origin_v, radius):
+    a = step_u * step_u + step_v * step_v
+    b = step_u * origin_u + step_v * origin_v
+    d = b * b - a * (origin_u * origin_u + origin_v * origin_v - radius * radius)
+    if d < 0:
+        return 1.0, 0.0
+    root = np.sqrt(d)
+    return (-b - root) / a, (-b + root) / a
 
 
 @njit(cache=True, nogil=True)
@@ -135,8 +175,9 @@ def _stadium_ratio(a):
 def _misfits(start, stop, region, first, low, high, n_pixels, covariance, centre, dy, dx, misfit, aspect):
     order, begin = by_region(region, n_pixels.size)
     line = lines_of(first)
-    cos, sin, size = np.ones(5), np.zeros(5), np.zeros(5)
-    hits, total = np.zeros(5), np.zeros(5)
+    size, turn = np.zeros(5), np.zeros(5)
+    sides = np.array([0, 4, 3, 6, 1])
+    normals = np.zeros((5, 6, 2))
     for i in range(n_pixels.size):
         a, b, c = covariance[i, 0, 0], covariance[i, 1, 1], covariance[i, 0, 1]
         thinnest = min(dy, dx) ** 2 / 12
@@ -159,16 +200,11 @@ def _misfits(start, stop, region, first, low, high, n_pixels, covariance, centre
                 m4 += z3 * z
                 m6 += z3 * z3
         area = n_pixels[i] * dy * dx * ku * kv  # in the whitened plane
+        # Inner radius of each figure of this area; moments point at corners, sides are half a turn of a side further.
         size[0] = np.sqrt(area / np.pi)
-        size[1] = np.sqrt(area / 2)
-        size[2] = np.sqrt(area / (3 * np.sqrt(3.0)))
-        size[3] = np.sqrt(area / (2 * np.sqrt(3.0)))
-        t = np.angle(m4) / 4
-        cos[1], sin[1] = np.cos(t), np.sin(t)
-        t = np.angle(m3) / 3
-        cos[2], sin[2] = np.cos(t), np.sin(t)
-        t = np.angle(m6) / 6
-        cos[3], sin[3] = np.cos(t), np.sin(t)
+        size[1], turn[1] = np.sqrt(area / 4), np.angle(m4) / 4 + np.pi / 4
+        size[2], turn[2] = np.sqrt(area / (3 * np.sqrt(3.0))), np.angle(m3) / 3 + np.pi / 3
+        size[3], turn[3] = np.sqrt(area / (2 * np.sqrt(3.0))), np.angle(m6) / 6 + np.pi / 6
         # The rod lives in the plane of the axes, not whitened.
         below, above = 0.0, 100.0
         for _ in range(40):
@@ -179,30 +215,29 @@ def _misfits(start, stop, region, first, low, high, n_pixels, covariance, centre
                 above = half
         size[4] = np.sqrt(n_pixels[i] * dy * dx / (np.pi + 4 * half))
         half *= size[4]
-        hits[:] = 0
-        total[:] = 0
-        # Ideal figures may reach a little beyond the object.
+        for kind in range(5):
+            misfit[i, kind] = n_pixels[i]
+            for k in range(sides[kind]):
+                angle_k = turn[kind] + 2 * np.pi * k / sides[kind]
+                normals[kind, k, 0], normals[kind, k, 1] = np.cos(angle_k), np.sin(angle_k)
+        # Row by row: the pixels of the figure count once, those that it shares with the object count off twice. Ideal
+        # figures may reach a little beyond the object.
         pad = 2 + int(0.15 * max(high[i, 1] - low[i, 1], high[i, 2] - low[i, 2]))
+        q = begin[i]
         for row in range(low[i, 1] - pad, high[i, 1] + pad):
             y = row * dy - centre[i, 0]
-            for col in range(low[i, 2] - pad, high[i, 2] + pad):
-                x = col * dx - centre[i, 1]
-                u, v = ca * y + sa * x, ca * x - sa * y
-                for kind in range(4):
-                    if _inside(kind, u * ku, v * kv, cos[kind], sin[kind], size[kind], 0.0):
-                        total[kind] += 1
-                if _inside(4, u, v, 1.0, 0.0, size[4], half):
-                    total[4] += 1
-        for q in range(begin[i], begin[i + 1]):
-            k = order[q]
-            y = line[k] * dy - centre[i, 0]
-            for col in range(start[k], stop[k]):
-                x = col * dx - centre[i, 1]
-                u, v = ca * y + sa * x, ca * x - sa * y
-                for kind in range(4):
-                    if _inside(kind, u * ku, v * kv, cos[kind], sin[kind], size[kind], 0.0):
-                        hits[kind] += 1
-                if _inside(4, u, v, 1.0, 0.0, size[4], half):
-                    hits[4] += 1
-        for kind in range(5):
-            misfit[i, kind] = n_pixels[i] + total[kind] - 2 * hits[kind]
+            last = q
+            while last < begin[i + 1] and line[order[last]] == row:
+                last += 1
+            for kind in range(5):
+                wu, wv = (ku, kv) if kind < 4 else (1.0, 1.0)
+                a, b = _cover(sa * wu, ca * wv, ca * y * wu, -sa * y * wv, sides[kind], normals[kind], size[kind], half)
+                if a > b:
+                    continue
+                c0 = int(np.ceil((a + centre[i, 1]) / dx))
+                c1 = int(np.floor((b + centre[i, 1]) / dx)) + 1
+                misfit[i, kind] += max(c1 - c0, 0)
+                for p in range(q, last):
+                    k = order[p]
+                    misfit[i, kind] -= 2 * max(min(c1, stop[k]) - max(c0, start[k]), 0)
+            q = last
