@@ -326,3 +326,26 @@ def test_bad_requests():
         distribution(pd.DataFrame({SIZE: [1.0, 2.0]}), rel_uncertainty=0.01)
     with pytest.raises(OptionError, match="needs the column"):
         distribution(pd.DataFrame({"solidity": [0.9, 0.8]}), measure="solidity", weighting="volume")
+
+
+@pytest.mark.parametrize("kind", ["tiny spread", "huge spread", "zeros", "negative", "infinite", "one heavy"])
+def test_odd_tables_give_ordered_intervals(kind):
+    """Nothing warns (warnings are errors here), and where there is an interval the value lies in it."""
+    rng = np.random.default_rng(10)
+    for n in (3, 5, 11, 40):
+        x = np.exp(rng.normal(0, {"tiny spread": 0.001, "huge spread": 3}.get(kind, 0.4), n))
+        weight = rng.uniform(1, 2, n)
+        if kind == "zeros":
+            x[: n // 2 + 1] = 0
+        elif kind == "negative":
+            x = -x
+        elif kind == "infinite":
+            x[0] = np.inf
+        elif kind == "one heavy":
+            weight[0] = 1e9
+        for weighting in ("number", "volume"):
+            found = distribution(table(x, edge_weight=weight), weighting=weighting, rel_uncertainty=0.02)
+            for estimate in found.estimates.values():
+                if math.isfinite(estimate.low):
+                    slack = 1e-9 * abs(estimate.value)
+                    assert estimate.low - slack <= estimate.value <= estimate.high + slack, (n, estimate)

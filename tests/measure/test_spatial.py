@@ -226,3 +226,21 @@ def test_pairs_vary_as_the_blocks_say():
     # Two pairs of twins make four pairs at one distance: independent fours vary 4 times as much. The middle
     # way for clusters that borders cut adds up to a half of the excess.
     assert np.all((np.mean(paired, 0)[5:] > 3.6) & (np.mean(paired, 0)[5:] < 5.5))
+
+
+@pytest.mark.parametrize("kind", ["one place", "corners", "half in one place", "long frame", "one class"])
+def test_odd_patterns_give_ordered_bands(kind):
+    """Nothing warns (warnings are errors here), and g lies in its band."""
+    for n in (2, 3, 19, 21, 100):
+        shape = (1.0, 60.0) if kind == "long frame" else (1e-3, 2e-3)
+        points = poisson(n, shape, n)
+        if kind == "one place":
+            points[:] = points[0]
+        elif kind == "corners":
+            points = np.round(points / shape) * shape
+        elif kind == "half in one place":
+            points[: n // 2] = points[0]
+        width = shape[0] / 4 if kind == "one class" else None
+        found = radial_distribution(points, shape, bin_width=width, rel_uncertainty=0.02)
+        assert np.all((found.low <= found.g) & (found.g <= found.high))
+        assert len(nearest_neighbours(points, shape).distance) == n

@@ -68,7 +68,7 @@ def excess_noise(
         - 2 * ratio * around * (expected - own)
         + ratio * (2 * expected - own)
     )
-    window = np.ones(2 * max(len(total) // 20, 2) + 1)
+    window = np.ones(2 * min(max(len(total) // 20, 2), (len(total) - 1) // 2) + 1)
     smooth = np.convolve(np.sum(rest**2, 0), window, "same")
     plain = np.convolve(4.0 * within.sum(0) + 4.0 * across.sum(0), window, "same")
     noise = np.divide(smooth, plain, out=np.ones(len(total)), where=plain > 0)

@@ -227,7 +227,8 @@ def _interval(
     if rel_uncertainty:
         k = 1 / (1 / k + (r * rel_uncertainty) ** 2 * _slope_square(g, k, r))
     tail = 0.5 - level / 2
-    return g * special.gammaincinv(k + 0.5, tail) / k, g * special.gammaincinv(k + 0.5, 1 - tail) / k
+    low, high = (g * special.gammaincinv(k + 0.5, p) / k for p in (tail, 1 - tail))
+    return np.minimum(low, g), np.maximum(high, g)
 
 
 def _slope_square(g: np.ndarray, k: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -284,7 +285,7 @@ def number_density(
     k = total**2 / variance
     tail = 0.5 - level / 2
     low, high = (float(special.gammaincinv(k + 0.5, p)) / k * total / area for p in (tail, 1 - tail))
-    return Counting(total / area, low, high, n, how, note)
+    return Counting(total / area, min(low, total / area), max(high, total / area), n, how, note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,8 +367,9 @@ def _mean_distance(
     w = weight / weight.sum()
     mean = float(np.sum(w * distance))
     ratio = mean * 2 * math.sqrt(n / (shape[0] * shape[1]))
-    if m < SMALLEST:
+    if m < SMALLEST or mean == 0:
         note = f"{m} points with a neighbour nearer than the edge: too few for an interval"
+        note = note if mean else "the points lie on each other"
         nothing = Counting(mean, math.nan, math.nan, n, "none", note)
         return nothing, nothing._replace(value=ratio)
     influence = np.zeros(n)

@@ -249,7 +249,7 @@ def geometric_sd_counting(sample: Sample, level: float) -> Counting:
 def span(sample: Sample) -> float:
     """Return (D90 - D10) / D50."""
     d10, d50, d90 = (quantile(sample, p) for p in (0.1, 0.5, 0.9))
-    return (d90 - d10) / d50 if d50 else math.nan
+    return (d90 - d10) / d50 if d50 > 0 else math.nan
 
 
 def span_counting(sample: Sample, level: float) -> Counting:
@@ -260,6 +260,8 @@ def span_counting(sample: Sample, level: float) -> Counting:
     n, value = len(sample), span(sample)
     if n < SMALLEST:
         return Counting(value, math.nan, math.nan, n, "none", _too_few(n))
+    if math.isnan(value):
+        return Counting(math.nan, math.nan, math.nan, n, "none", "needs a median above 0")
     quantiles = [quantile_counting(sample, p, level) for p in (0.1, 0.5, 0.9)]
     d10, d50, d90 = (q.value for q in quantiles)
     if not d90 > d10:
@@ -307,8 +309,9 @@ def lognormal_gsd_counting(sample: Sample, level: float) -> Counting:
         even = float(np.sum(sample.w * error**2) / sample.w.sum())
         variance, _ = influence_variance(sample.w * error / sample.w.sum(), sample.groups)
         m = min(even / variance, m) if variance > 0 else m
-    if n < SMALLEST or m <= 1:
-        return Counting(value, math.nan, math.nan, n, "none", _too_few(n))
+    if n < SMALLEST or m < 2:
+        note = _too_few(n) if n < SMALLEST else "fewer than two particles carry the weight: no interval"
+        return Counting(value, math.nan, math.nan, n, "none", note)
     tail, square = 0.5 - level / 2, m * math.log(value) ** 2
     low, high = (_exp(math.sqrt(square / special.chdtri(m - 1, p))) for p in (tail, 1 - tail))
     return Counting(value, low, high, n, "chi-square, if the sizes are log-normal", _few_carry(sample))
