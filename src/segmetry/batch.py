@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -218,7 +219,9 @@ def _attempt(work: Work, task: Task) -> Outcome:
     except MemoryError:
         error, kind = f"{task.path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
     except SystemExit:
-        os._exit(1)  # told to end (see _settle): the pool would catch it and begin the next image
+        # Told to end (see _settle). The pool would catch this and begin the next image; a bare _exit leaks semaphores.
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]
+        os._exit(1)
     except Exception as caught:
         # Our own mistake must not end a night's batch; the class and the place let it be found.
         place = caught.__traceback__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -44,4 +45,5 @@ def _say(text: str, code: int) -> int:
 
 def entry() -> None:
     """Run the command line as a program."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's "end" is like Ctrl-C
     sys.exit(main())
