@@ -29,7 +29,8 @@ def hulls(runs: Runs, table: np.ndarray, spacing: tuple[float, float]) -> Hulls:
     -----
     The hull is that of the *edge midpoints* of the pixels (up, down, left, right of each centre by half a pixel). Over
     disks at random centres its area came out +1.7 % at radius 5, +2.1 % at 10 and +0.9 % at 50 px (pixel corners: 8.5,
-    5.7 and 1.6 %; pixel centres: -16, -7 and -1 %). It is found with whole numbers in half pixels, so points on one
+    5.7 and 1.6 %; pixel centres: -16, -7 and -1 %), its largest Feret diameter +6.1, +3.4 and +0.9 %, and its least
+    -1.5, -1.0 and -0.2 % (100 disks each). It is found with whole numbers in half pixels, so points on one
     line never disturb it, and scaled afterwards: a hull stays a hull when an axis is stretched.
     Feret diameters and the rectangle come from rotating calipers (Toussaint 1983) over the hull's edges.
     """
