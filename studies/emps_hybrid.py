@@ -23,8 +23,7 @@ import numpy as np
 import realdata
 from segmetry.evaluate import average_precision
 from segmetry.segment import method_from, polarity, segment
-from segmetry.segment.hybrid import CANDIDATES, Hybrid
-from segmetry.segment.levels import otsu_threshold, robust_range
+from segmetry.segment.hybrid import CANDIDATES, Hybrid, global_levels
 from segmetry.segment.methods import Scene
 from segmetry.segment.particles import make_view
 from segmetry.segment.plausibility import CUES
@@ -89,11 +88,11 @@ def examine(task: tuple[str, dict, bool]) -> dict:
         valid = None if ignore is None or not ignore.any() else ~ignore
         scene = Scene(pixels if valid is None else fill_invalid(pixels, valid), valid, (1.0, 1.0), "px")
         view = make_view(scene, side, record.smoothing)
-        level, contrast = otsu_threshold(view.usable), robust_range(view.usable)
-        found = record.candidate_cues(view.pixels, level, contrast)
+        levels = global_levels(view)
+        found = record.candidate_cues(view.pixels, levels)
         rows = []
         for candidate, cues in zip(CANDIDATES, found, strict=True):
-            labels = record.labels_of(candidate, view, level, contrast)
+            labels = record.labels_of(candidate, view, levels)
             if valid is not None:
                 labels = np.where(valid, labels, 0)
             rows.append(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from segmetry.prepare.filters import box_mean, gaussian
-from segmetry.segment.levels import otsu_threshold, robust_range
+from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, remove_small
 from segmetry.segment.particles import Found, Particles, View, number_regions
@@ -21,31 +21,46 @@ SIDE = 1536
 
 
 class Candidate(NamedTuple):
-    """A rule for the foreground: above the global threshold moved by `shift` of the contrast, and, where `window` is
-    not 0, above the mean of a box of that share of the shorter side."""
+    """A rule for the foreground.
+
+    `level` names the global threshold (a key of `global_levels`); `shift` moves it by a share of the contrast;
+    `window` is the side of a box as a share of the image's shorter side, 0 for none: pixels must lie above its mean
+    too, or, for the level ``"flat"``, its mean is subtracted first.
+    """
 
     name: str
-    shift: float
-    window: float
+    level: str = "otsu"
+    shift: float = 0.0
+    window: float = 0.0
 
 
 CANDIDATES = (
-    Candidate("global", 0.0, 0.0),
-    Candidate("global, low", -0.1, 0.0),
-    Candidate("global, high", 0.1, 0.0),
-    Candidate("global and local 1/8", 0.0, 1 / 8),
-    Candidate("global and local 1/4", 0.0, 1 / 4),
-    Candidate("global and local 1/2", 0.0, 1 / 2),
+    Candidate("global"),
+    Candidate("global, low", shift=-0.1),
+    Candidate("global, high", shift=0.1),
+    Candidate("global and local 1/8", window=1 / 8),
+    Candidate("global and local 1/4", window=1 / 4),
+    Candidate("global and local 1/2", window=1 / 2),
+    Candidate("flattened 1/2", level="flat", window=1 / 2),
+    Candidate("above the lowest of three classes", level="low"),
+    Candidate("the highest of three classes", level="high"),
 )
 """What `hybrid` tries on each image."""
+
+
+class Levels(NamedTuple):
+    """Global thresholds of an image by name, and its contrast."""
+
+    by_name: dict[str, float]
+    contrast: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrid(Particles):
     """Global and local thresholds together, the combination chosen per image, each particle's edge at half height.
 
-    1. Candidates: Otsu's threshold, also moved down and up by a tenth of the contrast, and Otsu's threshold together
-       with the mean of boxes of three sizes.
+    1. Candidates: Otsu's threshold, also moved down and up by a tenth of the contrast; together with the mean of boxes
+       of three sizes; after such a mean was subtracted; and the two thresholds of three classes.
     2. Each candidate is turned into particles on the image reduced by two, and the one whose particles are most
        plausible is taken: strong and smooth outlines, convex shapes, even sizes, a free frame
        (`segmetry.segment.plausibility`).
@@ -75,32 +90,31 @@ class Hybrid(Particles):
 
     def foreground(self, view: View) -> Found:
         """Return the pixels of the most plausible candidate, with edges at half height."""
-        usable = view.usable
-        level, contrast = otsu_threshold(usable), robust_range(usable)
-        judged = [score(c) for c in self.candidate_cues(view.pixels, level, contrast)]
+        levels = global_levels(view)
+        judged = [score(c) for c in self.candidate_cues(view.pixels, levels)]
         best = CANDIDATES[int(np.argmax(judged))]
-        mask = self.refined(best, view, level, contrast)
+        mask = self.refined(best, view, levels)
         info = {
             "rule": best.name,
-            "threshold": view.intensity(level + best.shift * contrast),
+            "threshold": view.intensity(levels.by_name["otsu"]),
             "plausibility": {c.name: round(s, 4) for c, s in zip(CANDIDATES, judged, strict=True)},
         }
         return Found(mask, info)
 
-    def refined(self, candidate: Candidate, view: View, level: float, contrast: float) -> np.ndarray:
+    def refined(self, candidate: Candidate, view: View, levels: Levels) -> np.ndarray:
         """Return a candidate's mask in full resolution, with edges at half height and without what is only noise."""
-        mask = candidate_mask(view.pixels, candidate, level, contrast, min(view.pixels.shape))
+        mask = candidate_mask(view.pixels, candidate, levels, min(view.pixels.shape))
         mask = remove_small(self.tidy(mask), self.min_size)
         if self.half_height or self.noise_gate > 0:
             edges = gaussian(view.raw, self.edge_smoothing)
             mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
         return mask
 
-    def labels_of(self, candidate: Candidate, view: View, level: float, contrast: float) -> np.ndarray:
+    def labels_of(self, candidate: Candidate, view: View, levels: Levels) -> np.ndarray:
         """Return the particles that one candidate leads to."""
-        return self.objects_2d(self.refined(candidate, view, level, contrast), {})
+        return self.objects_2d(self.refined(candidate, view, levels), {})
 
-    def candidate_cues(self, smooth: np.ndarray, level: float, contrast: float) -> list[np.ndarray]:
+    def candidate_cues(self, smooth: np.ndarray, levels: Levels) -> list[np.ndarray]:
         """Return the cues of each candidate, on the middle of the image reduced by two."""
         middle = tuple(slice(max(0, (n - SIDE) // 2), max(0, (n - SIDE) // 2) + SIDE) for n in smooth.shape)
         small = np.ascontiguousarray(smooth[middle][::2, ::2])
@@ -108,7 +122,7 @@ class Hybrid(Particles):
         min_size = max(4, self.min_size // 4)
         out = []
         for candidate in CANDIDATES:
-            mask = candidate_mask(small, candidate, level, contrast, min(smooth.shape) / 2)
+            mask = candidate_mask(small, candidate, levels, min(smooth.shape) / 2)
             out.append(cues(self.numbered(self.tidy(mask), min_size, {}), small, slope))
         return out
 
@@ -134,14 +148,26 @@ class Hybrid(Particles):
         return self.numbered(fill_holes(mask) if self.fill_holes else mask, self.min_size, info)
 
 
-def candidate_mask(
-    pixels: np.ndarray, candidate: Candidate, level: float, contrast: float, shorter: float
-) -> np.ndarray:
+def global_levels(view: View) -> Levels:
+    """Return the global thresholds that the candidates start from."""
+    usable = view.usable
+    otsu = otsu_threshold(usable)
+    three = multi_otsu_thresholds(usable, 3)
+    side = int(min(view.pixels.shape) / 2) | 1
+    flat = view.pixels - box_mean(view.pixels, side)
+    flat_level = otsu_threshold(flat if view.valid is None else flat[view.valid])
+    return Levels({"otsu": otsu, "low": three[0], "high": three[-1], "flat": flat_level}, robust_range(usable))
+
+
+def candidate_mask(pixels: np.ndarray, candidate: Candidate, levels: Levels, shorter: float) -> np.ndarray:
     """Return the mask (uint8) of a candidate's rule; `shorter` is the shorter side of the image in its pixels."""
-    mask = pixels > np.float32(level + candidate.shift * contrast)
-    if candidate.window:
-        mask &= pixels > box_mean(pixels, int(candidate.window * shorter) | 1)
-    return mask.view(np.uint8)
+    level = np.float32(levels.by_name[candidate.level] + candidate.shift * levels.contrast)
+    if not candidate.window:
+        return (pixels > level).view(np.uint8)
+    mean = box_mean(pixels, int(candidate.window * shorter) | 1)
+    if candidate.level == "flat":
+        return (pixels - mean > level).view(np.uint8)
+    return ((pixels > level) & (pixels > mean)).view(np.uint8)
 
 
 def typical_area(areas: np.ndarray) -> float:

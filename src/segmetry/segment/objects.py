@@ -74,20 +74,22 @@ def surroundings(labels: np.ndarray) -> Surroundings:
 
 
 @numba.njit(cache=True, nogil=True)
-def _inside_and_ring(image, distance, label, n, near, far):
-    """Sum and count of each object's pixels and of the ring round it."""
-    inside, n_inside = np.zeros(n + 1), np.zeros(n + 1)
-    ring, n_ring = np.zeros(n + 1), np.zeros(n + 1)
+def _inside_and_ring(image, distance, depth, label, n, near, far):
+    """Sum and count of each object's pixels, of those within `far` of its edge, and of the ring round it."""
+    total, count = np.zeros((3, n + 1)), np.zeros((3, n + 1))
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            d = distance[i, j]
+            d, k, value = distance[i, j], label[i, j], np.float64(image[i, j])
             if d == 0:
-                inside[label[i, j]] += image[i, j]
-                n_inside[label[i, j]] += 1
+                total[0, k] += value
+                count[0, k] += 1
+                if depth[i, j] <= far:
+                    total[1, k] += value
+                    count[1, k] += 1
             elif near < d <= far:
-                ring[label[i, j]] += image[i, j]
-                n_ring[label[i, j]] += 1
-    return inside, n_inside, ring, n_ring
+                total[2, k] += value
+                count[2, k] += 1
+    return total, count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -124,6 +126,7 @@ def half_height(
     reach: float = 5,
     fraction: float = 0.5,
     gate: float = 0,
+    edge: float = 0.25,
     most: float = 1.6,
     move: bool = True,
 ) -> np.ndarray:
@@ -142,7 +145,9 @@ def half_height(
     fraction : float
         Where the edge lies between the surroundings (0) and the object (1).
     gate : float
-        Objects whose mean does not exceed that of the ring by more than this vanish.
+        Objects whose mean does not exceed that of the ring by more than ``gate * (1 + 5 / sqrt(area))`` vanish.
+    edge : float
+        Objects vanish whose outermost `far` px differ from the ring by less than this share of the whole contrast.
     most : float
         An object whose area would change by more than this factor keeps its outline: its ring or its inside is not
         of one grey, and their means say nothing about the edge.
@@ -159,11 +164,19 @@ def half_height(
     if n == 0:
         return np.zeros_like(mask)
     about = surroundings(found.labels)
-    inside, n_inside, ring, n_ring = _inside_and_ring(image, about.distance, about.label, n, near, far)
-    contrast = inside / np.maximum(n_inside, 1) - ring / np.maximum(n_ring, 1)
-    level = (ring / np.maximum(n_ring, 1) + fraction * contrast).astype(np.float32)
+    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3)
+    total, count = _inside_and_ring(image, about.distance, depth, about.label, n, near, far)
+    n_inside, _, n_ring = count
+    inside, rim, ring = total / np.maximum(count, 1)
+    contrast = inside - ring
+    level = (ring + fraction * contrast).astype(np.float32)
     alone = n_ring == 0
-    fate = np.where(alone | (contrast > gate), 1, 0).astype(np.uint8)
+    # Bumps of noise that a threshold cut out stand out by 0.4 sigma, the smallest of them by up to 0.8 (measured on
+    # white noise smoothed by 1 px; areas of 30 to 3000 px): the less area, the more contrast is asked for.
+    wanted = gate * (1 + 5 / np.sqrt(np.maximum(n_inside, 1)))
+    # A slope of the background has the contrast, but no edge: close to its outline nothing changes.
+    stands_out = (contrast > wanted) & (rim - ring > edge * contrast)
+    fate = np.where(alone | stands_out, 1, 0).astype(np.uint8)
     if move:
         area = np.maximum(_count_above(image, about.distance, about.label, level, reach), 1e-9)
         change = np.maximum(area / np.maximum(n_inside, 1), n_inside / area)

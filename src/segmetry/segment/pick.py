@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 SOLIDITY = 0.90
 FORM_FACTOR = 0.75
@@ -77,33 +78,16 @@ def touching_frame(labels: np.ndarray, valid: np.ndarray | None = None) -> np.nd
 def isolated(labels: np.ndarray) -> np.ndarray:
     """Return, for labels 0..L of a 2D image, whether the region looks like one particle that stands alone."""
     area = np.bincount(labels.ravel(), minlength=1)
-    good = np.zeros(area.size, bool)
-    close = _close_to_another(labels)
-    for label in np.flatnonzero(area[1:]) + 1:
-        if close[label]:
-            continue
-        good[label] = True
-    boxes = _boxes(labels, area.size)
+    good = ~_close_to_another(labels) & (area > 0)
+    good[0] = False
+    boxes = find_objects(labels)
     for label in np.flatnonzero(good):
-        top, left, bottom, right = boxes[label]
-        mask = np.pad(labels[top : bottom + 1, left : right + 1] == label, 1).view(np.uint8)
+        mask = np.pad(labels[boxes[label - 1]] == label, 1).view(np.uint8)
         if _ellipse_residual(mask, int(area[label])) > ELLIPSE_RESIDUAL:
             good[label] = False
         elif area[label] >= SMALL:
             good[label] = _is_compact(mask)
     return good
-
-
-def _boxes(labels: np.ndarray, n: int) -> np.ndarray:
-    rows, columns = np.nonzero(labels)
-    which = labels[rows, columns]
-    boxes = np.zeros((n, 4), np.int64)
-    boxes[:, :2] = max(labels.shape)
-    np.minimum.at(boxes[:, 0], which, rows)
-    np.minimum.at(boxes[:, 1], which, columns)
-    np.maximum.at(boxes[:, 2], which, rows)
-    np.maximum.at(boxes[:, 3], which, columns)
-    return boxes
 
 
 def _close_to_another(labels: np.ndarray) -> np.ndarray:

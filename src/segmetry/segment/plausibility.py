@@ -7,7 +7,14 @@ import numba
 import numpy as np
 
 CUES = ("edge", "solidity", "share", "frame", "number", "spread", "separation", "size", "largest")
-WEIGHTS = np.zeros(2 * len(CUES))
+WEIGHTS = np.array(
+    [
+        [0.04381, 0.6493, 0.9053, -0.04883, 0.04037, -0.0835, 0.04538, 0.02789, -0.2916],
+        [-0.001022, 0.1053, -0.3673, -0.009842, 0.00233, 0.01285, -0.001477, -0.00201, -0.3988],
+    ]
+)
+"""Weights of the cues and of their squares: ridge regression of the average precision at IoU 0.5 on the 366 EMPS
+training images (`studies/emps_hybrid.py`). Only differences between candidates of one image have a meaning."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -105,5 +112,5 @@ def mean_solidity(labels: np.ndarray, *, most: int = 60) -> float:
 
 
 def score(found: np.ndarray) -> float:
-    """Return the plausibility of a candidate from its cues: the average precision it is expected to have."""
-    return float(np.concatenate([found, found**2]) @ WEIGHTS)
+    """Return the plausibility of a candidate from its cues: differences estimate those in average precision."""
+    return float((np.stack([found, found**2]) * WEIGHTS).sum())
