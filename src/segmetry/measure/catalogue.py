@@ -238,7 +238,8 @@ MEASURES: dict[str, Measure] = {
             "shape", 0, _shape,
             "the ideal figure that covers the outline best: sphere (disk), ellipsoid (ellipse of aspect ratio "
             f"{ROUND_ASPECT} or more), rod (any such figure from aspect ratio {ROD_ASPECT} on), cube (square, "
-            "rectangle), triangle, hexagon, or irregular where none does; missing for one pixel", "text", dims=_IMAGE,
+            "rectangle), triangle, hexagon, or irregular where none does; of the part in view; missing for one "
+            "pixel", "text", dims=_IMAGE,
         ),
         Measure(
             "shape_confidence", 0, lambda r: r.shapes.confidence,
