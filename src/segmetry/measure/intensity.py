@@ -161,8 +161,6 @@ def rings(runs: Runs, table: np.ndarray, labels: np.ndarray, image: np.ndarray, 
     near = cv2.dilate(busy, _disk(inner))
     half = np.array([int(math.sqrt(outer**2 - d**2)) for d in range(-outer, outer + 1)], np.int64)
     low, high = np.ascontiguousarray(table[:, LOW]), np.ascontiguousarray(table[:, HIGH])
-    # Two types, not five: the kernel is long. float32 holds whole numbers of 16 bits exactly.
-    image = image.astype(np.float64 if image.dtype == np.float64 else np.float32, copy=False)
     out = np.full((4, runs.n_regions), np.nan)
     _rings(runs.start, runs.stop, runs.region, runs.first, low, high, half, near, busy, image, out)
     return Rings(*out)
