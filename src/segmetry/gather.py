@@ -24,16 +24,8 @@ if TYPE_CHECKING:
 
     from segmetry.measure import Distribution
 
-_POOLED = (
-    "label",
-    "area",
-    "volume",
-    "equivalent_diameter",
-    "aspect_ratio",
-    "circularity",
-    "edge_weight",
-    "touches_edge",
-)
+_POWERS = {"equivalent_diameter": 1, "area": 2, "volume": 3}
+_POOLED = ("label", *_POWERS, "aspect_ratio", "circularity", "edge_weight", "touches_edge")
 """Columns that the statistics over all images are made of; the rest stays in the files."""
 
 
@@ -170,10 +162,9 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
     for row, table in used:
         if len(table):
             factor = convert(1.0, row["pixel_size"]["unit"], unit)
-            powers = {"equivalent_diameter": 1, "area": 2, "volume": 3}
-            parts.append(table.assign(**{c: table[c] * factor**p for c, p in powers.items() if c in table}))
+            parts.append(table.assign(**{c: table[c] * factor**p for c, p in _POWERS.items() if c in table}))
     objects = pd.concat(parts, ignore_index=True)
-    objects.attrs["units"] = {"equivalent_diameter": unit, "area": f"{unit}^2", "volume": f"{unit}^3"}
+    objects.attrs["units"] = {c: unit if p == 1 else f"{unit}^{p}" for c, p in _POWERS.items() if c in objects}
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
     errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
     chosen = recipe.statistics

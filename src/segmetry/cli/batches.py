@@ -72,7 +72,8 @@ def measure_images(
     else:
         for line in _lines(batch):
             print(line)
-        print(f"report: {out / 'report.html' if len(tasks) > 1 else out / tasks[0].folder / 'report.html'}")
+        if batch.rows:
+            print(f"report: {out / 'report.html' if len(tasks) > 1 else out / tasks[0].folder / 'report.html'}")
     return _conclude(tasks, outcomes, stopped, "--resume goes on from here")
 
 
