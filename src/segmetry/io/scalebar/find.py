@@ -9,7 +9,7 @@ import numpy as np
 
 from segmetry.errors import ImageError
 from segmetry.io.scalebar.bars import Bar, measure_bars, propose_bars
-from segmetry.io.scalebar.labels import Named, confident_texts, named_lengths, read_texts
+from segmetry.io.scalebar.labels import Named, confident_texts, label_beside, named_lengths, read_texts
 from segmetry.io.scalebar.mask import build_mask, find_footer, looks_drawn
 from segmetry.io.scalebar.match import Match, match_label
 from segmetry.io.scalebar.ocr import DETECT_PIXELS, Box, Line, Reading, detect_text
@@ -71,6 +71,17 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
                     named.append(n)
             if any(m.score >= MIN_SCORE for m in matches):
                 break
+            if (
+                not named
+                and bar is lonely[0]
+                and bar.ripple < 0.06
+                and (blind := label_beside(image, bar.box, threads=threads)) is not None
+            ):
+                named.append(blind)
+                match = match_label(image, blind, proposals, _letters(read))
+                if match is not None and abs(match.bar.length - bar.length) < 0.02 * bar.length + 2:
+                    matches.append(match)
+                    break
     scale_bar, note = _decide(matches, named)
     texts = [t for t in confident_texts(read) if looks_drawn(image, t)]
     for match in matches:
@@ -188,7 +199,7 @@ def _surely_drawn(image: np.ndarray, bar: Bar) -> bool:
 def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Line, Reading]]:
     """Return texts near a bar, looked for at twice the resolution: small labels escape the detector at first."""
     shape = (image.shape[0], image.shape[1])
-    around = bar.box.grow(60, 44, shape)
+    around = bar.box.grow(80, 44, shape)
     crop = image[around.y0 : around.y1, around.x0 : around.x1]
     factor = 2
     large = cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

@@ -72,7 +72,8 @@ def _nearly(text: str) -> bool:
 def _crops(image: np.ndarray, box: Box, core: Box) -> list[Box]:
     shape = (image.shape[0], image.shape[1])
     middle = Box(*(round((a + b) / 2) for a, b in zip(box, core)))
-    return [middle, core.grow(max(1, core.height // 4), max(1, core.height // 10), shape)]
+    wider = Box(*(round(0.25 * a + 0.75 * b) for a, b in zip(box, core)))
+    return [middle, wider, core.grow(max(1, core.height // 4), max(1, core.height // 10), shape)]
 
 
 def _vote(
@@ -166,6 +167,33 @@ def _with_number(
                 out.append(named)
                 break
     return out
+
+
+def label_beside(image: np.ndarray, bar: Box, *, threads: int = 1) -> Named | None:
+    """Return the label right above or below a bar where the detector saw none, or None.
+
+    Strips of several heights are read blindly; two at least must give the same length, none another.
+    """
+    shape = (image.shape[0], image.shape[1])
+    for above in (True, False):
+        found: list[tuple[Label, Reading, Box]] = []
+        for tall in (18, 28, 23, 36):
+            if tall in (23, 36) and not found:
+                break
+            y0 = bar.y0 - 2 - tall if above else bar.y1 + 2
+            middle, half = (bar.x0 + bar.x1) // 2, min(bar.width // 2 + tall // 2, 5 * tall)
+            strip = Box(max(0, middle - half), max(0, y0), min(shape[1], middle + half), min(shape[0], y0 + tall))
+            if strip.height < 8:
+                continue
+            reading = read_line(_cut(image, strip), threads=threads)
+            label = parse_label(reading.text)
+            if label is not None and reading.confidence * label.trust > 0.8:
+                found.append((label, reading, strip))
+        if len(found) >= 2 and len({(label.value, label.unit) for label, _, _ in found}) == 1:
+            label, reading, strip = max(found, key=lambda item: item[1].confidence)
+            core = Box(max(bar.x0, strip.x0), strip.y0 + 1, min(bar.x1, strip.x1), strip.y1 - 1)
+            return Named(label, core, 0.9 * reading.confidence * label.trust, reading.text)
+    return None
 
 
 def _under_field_name(line: Line, read: Sequence[tuple[Line, Reading]]) -> bool:

@@ -75,6 +75,12 @@ def match_label(
         if score > 0.5 * best_score and bar.length > 1.5 * best.length and _part_of(best, bar):
             best_score, best = score, bar
             break
+    if best.length < 1.5 * h:  # a stroke or a serif gives way to any sound bar much longer than itself
+        for score, bar in scored[1:]:
+            if score > 0.5 and bar.length > 3 * best.length and bar.quality > 0.8 and not bar.clipped:
+                scored = [(s, b) for s, b in scored if b.length >= 1.5 * h]
+                best_score, best = score, bar
+                break
     doubt = ""
     rival = next(
         (
@@ -99,14 +105,21 @@ def _fit(bar: Bar, core: Box, h: int) -> float:
     if bar.style == "interrupted":
         return bar.quality
     # Strokes, serifs and noise are short; a bar is seldom shorter than its letters are tall.
-    quality = bar.quality * float(np.clip((bar.length / h - 0.5) / 0.7, 0.0, 1.0))
+    quality = bar.quality * float(np.clip((bar.length / h - 0.45) / 0.6, 0.0, 1.0))
     if bar.top >= core.y1 - 0.3 * h or bar.bottom <= core.y0 + 0.3 * h:
         gap = max(0.0, bar.top - core.y1, core.y0 - bar.bottom)
         overlap = min(bar.x1, core.x1) - max(bar.x0, core.x0)
-        if gap > 1.8 * h or overlap < 0.5 * min(bar.length, core.width):
+        corner = overlap < 0 and abs(bar.y - (core.y0 + core.y1 - 1) / 2) < h  # beside, but a little higher or lower
+        if not corner and (gap > 1.8 * h or overlap < 0.5 * min(bar.length, core.width)):
             return 0.0
+        if corner:
+            return _fit_beside(bar, core, h, quality)
         aside = abs((bar.x0 + bar.x1) / 2 - middle) / max(bar.length, core.width)
         return quality * (1 - 0.3 * gap / h) * (1 - 0.4 * aside)
+    return _fit_beside(bar, core, h, quality)
+
+
+def _fit_beside(bar: Bar, core: Box, h: int, quality: float) -> float:
     beside = max(bar.x0 - core.x1, core.x0 - bar.x1)
     beyond = max(core.x0 - bar.x0, bar.x1 - core.x1)  # a bar that touches its label is part of the detector's box
     if (beside < -0.35 * h and beyond < 0.6 * bar.length) or beside > 2.5 * h:

@@ -35,7 +35,7 @@ _UNITS = {
 }  # fmt: skip
 """Unit by what the recogniser makes of it. "A" is an angstrom only in a line of its own."""
 
-_NUMBER = r"(?P<number>(?:\d{1,3}(?:[ ,]\d{3})+|[\dOoIl|]{1,5})(?:[.,·][\dOo]{1,3})?|[.,·][\dOo]{1,3})"
+_NUMBER = r"(?P<number>(?:\d{1,3}(?:[ ,]\d{3})+|[\dOoDQIl|]{1,5})(?:[.,·][\dOoDQ]{1,3})?|[.,·][\dOo]{1,3})"
 _UNIT = "(?P<unit>" + "|".join(sorted((re.escape(u) for u in _UNITS), key=len, reverse=True)) + ")"
 _ALONE = re.compile(rf"^[^\w.,]*{_NUMBER}\s*{_UNIT}[^\w]*$")
 _LAST = re.compile(rf"^(?P<before>.*\s){_NUMBER}\s*{_UNIT}[^\w]*$")
@@ -47,7 +47,7 @@ _LABEL = re.compile(
 _USUAL = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 1.5)
 
 
-_DIGITS = str.maketrans("OoIl|", "00111")
+_DIGITS = str.maketrans("OoDQIl|", "0000111")
 
 
 def is_field_name(text: str) -> bool:
