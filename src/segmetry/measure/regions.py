@@ -14,7 +14,7 @@ from segmetry.measure.hull import Hulls, hulls
 from segmetry.measure.intensity import Intensities, Rings, intensities, rings
 from segmetry.measure.runs import Runs
 from segmetry.measure.shape import Shapes, shapes
-from segmetry.types import Calibration
+from segmetry.types import Calibration, frame_of
 
 FEW_PIXELS = 20
 """Objects of fewer pixels (voxels) carry the flag `few_pixels`: their form is mostly that of the raster."""
@@ -166,15 +166,8 @@ class Regions:
     @cached_property
     def frame(self) -> tuple[np.ndarray, np.ndarray]:
         """First index, and one after the last, of the box that holds all pixels that are not ignored."""
-        shape = np.array(self.runs.shape)
-        if self.ignore is None:
-            return np.zeros(self.ndim, int), shape
-        low, high = [], []
-        for axis in range(self.ndim):
-            seen = np.flatnonzero(~self.ignore.all(axis=tuple(a for a in range(self.ndim) if a != axis)))
-            low.append(seen[0] if seen.size else 0)
-            high.append(seen[-1] + 1 if seen.size else shape[axis])
-        return np.array(low), np.array(high)
+        low, high = np.array(frame_of(self.ignore, tuple(self.runs.shape))).T
+        return low, high
 
     @cached_property
     def touches_edge(self) -> np.ndarray:
