@@ -276,6 +276,56 @@ def run(scenario: Scenario, n_sets: int, seed: int) -> dict[str, Tally]:
     return dict(tallies)
 
 
+KINDS = ("bf-tem", "haadf-stem", "laadf-stem", "sem")
+
+
+def run_images(kind: str, n_sets: int, seed: int) -> dict[str, Tally]:
+    """Return the tallies of whole images: rendered, segmented by the default method, measured.
+
+    60 spheres of 24 px median and a geometric standard deviation of 1.3 in 512 x 512 pixels, apart from each other.
+    """
+    from segmetry.measure import measure
+    from segmetry.segment import segment
+    from segmetry.synth import simulate
+
+    columns = ["area", "centroid", "equivalent_diameter", "edge_weight", "touches_edge", "feret_max"]
+    true = truth(Scenario(60, 1.3, side=512, median=24.0))
+    del true["nearest_neighbour_distance"]
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for k in range(n_sets):
+        scene = simulate(
+            kind,
+            seed=seed * 100_000 + k,
+            n=60,
+            frame_shape=(512, 512),
+            pixel_size=1.0,
+            median_diameter=24.0,
+            gsd=1.3,
+            arrangement="isolated",
+            bar="none",
+        )
+        image = scene.image
+        table = measure(segment(image), image, measures=columns)
+        found = summarise(table, frame_shape=image.spatial_shape, calibration=image.calibration)
+        for name, value in true.items():
+            e = found[name]
+            tallies[name].add(e.value, e.low, e.high, value)
+    return dict(tallies)
+
+
+def image_lines(results: dict[str, dict[str, Tally]]) -> list[str]:
+    """Return the result of whole images as Markdown."""
+    names = ("d10", "d50", "d90", "mean", "gsd", "number_density")
+    out = [
+        "| kind | " + " | ".join(f"{n}: cover, value / truth" for n in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for kind, tallies in results.items():
+        cells = (f"{t.inside / t.n:.3f}, {t.ratio / t.n:.4f}" for t in (tallies[n] for n in names))
+        out.append(f"| {kind} | " + " | ".join(cells) + " |")
+    return out
+
+
 def lines(results: dict[str, dict[str, Tally]]) -> list[str]:
     """Return the result as Markdown: all scenarios together, then each."""
     together: dict[str, Tally] = defaultdict(Tally)
@@ -310,34 +360,48 @@ def lines(results: dict[str, dict[str, Tally]]) -> list[str]:
     return out
 
 
+FIGURES, IMAGES = (f"<!-- {what}: written by studies/coverage.py -->\n" for what in ("figures", "images"))
+
+
+def write(page: Path, marker: str, text: str) -> None:
+    """Replace what stands between a marker and the next one (or the end) of a page."""
+    before, _, after = page.read_text(encoding="utf-8").partition(marker)
+    other = IMAGES if marker == FIGURES and IMAGES in after else ""
+    rest = other + after.partition(IMAGES)[2] if other else ""
+    page.write_text(before + marker + "\n" + text + ("\n" + rest if rest else ""), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=2000, help="data sets in all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--images", action="store_true", help="render, segment and measure whole images instead")
     parser.add_argument("--write", type=Path, help="Markdown page to write the figures into, after the marker line")
     options = parser.parse_args()
     start = time.perf_counter()
-    each = options.sets // len(SCENARIOS)
-    results = {}
-    for scenario in SCENARIOS:
-        results[scenario.name] = run(scenario, each, options.seed)
-        print(scenario.name, f"{time.perf_counter() - start:.0f} s", flush=True)
-    expected = binom.interval(0.95, options.sets, 0.95)
-    head = [
-        f"`python studies/coverage.py --sets {options.sets} --seed {options.seed}`: {each} data sets in each of "
-        f"{len(SCENARIOS)} scenarios, {time.perf_counter() - start:.0f} s on one core "
-        f"({platform.machine()}, Python {platform.python_version()}). If intervals cover 95 %, "
-        f"{options.sets} of them land between {expected[0] / options.sets:.3f} and {expected[1] / options.sets:.3f} "
-        "nineteen times in twenty.",
-        "",
-    ]
-    text = "\n".join(head + lines(results)) + "\n"
+    results: dict[str, dict[str, Tally]] = {}
+    if options.images:
+        each, how = options.sets // len(KINDS), f"{len(KINDS)} kinds of image"
+        for kind in KINDS:
+            results[kind] = run_images(kind, each, options.seed)
+            print(kind, f"{time.perf_counter() - start:.0f} s", flush=True)
+    else:
+        each, how = options.sets // len(SCENARIOS), f"{len(SCENARIOS)} scenarios"
+        for scenario in SCENARIOS:
+            results[scenario.name] = run(scenario, each, options.seed)
+            print(scenario.name, f"{time.perf_counter() - start:.0f} s", flush=True)
+    low, high = (x / options.sets for x in binom.interval(0.95, options.sets, 0.95))
+    command = f"python studies/coverage.py{' --images' * options.images} --sets {options.sets} --seed {options.seed}"
+    text = (
+        f"`{command}`: {each} data sets in each of {how}, {time.perf_counter() - start:.0f} s on one core "
+        f"({platform.machine()}, Python {platform.python_version()}). If intervals cover 95 %, the share of "
+        f"{options.sets} of them lies between {low:.3f} and {high:.3f} nineteen times in twenty.\n\n"
+        + "\n".join(image_lines(results) if options.images else lines(results))
+        + "\n"
+    )
     print(text)
     if options.write:
-        marker = "<!-- figures: written by studies/coverage.py -->\n"
-        page = options.write.read_text(encoding="utf-8") if options.write.exists() else marker
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(page.split(marker)[0] + marker + "\n" + text, encoding="utf-8")
+        write(options.write, IMAGES if options.images else FIGURES, text)
 
 
 if __name__ == "__main__":
