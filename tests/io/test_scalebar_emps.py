@@ -1,7 +1,11 @@
 """Real micrographs against readings by eye.
 
 The table was read by one person who had not seen this reader's results; the reader was developed on other publications
-only (those whose DOI has a SHA-256 that begins with an odd byte), so these figures are honest.
+only (those whose DOI has a SHA-256 that begins with an odd byte).
+
+Measured on 160 images, 125 with a readable bar: first look 105 right, 20 not read, 0 wrong; after one round of general
+mends for the kinds of those 20: 112 right (90 %), 13 not read, 0 wrong; both times none invented in the 35 others.
+The first figure is the honest forecast for new images; the aim of 95 % right is not met.
 """
 
 from __future__ import annotations
