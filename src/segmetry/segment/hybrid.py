@@ -85,7 +85,7 @@ class Hybrid(Particles):
         1.0, "standard deviation of the Gaussian for placing edges", unit="px", low=0, high=50
     )
     half_height: bool = option(True, "move each particle's edge to half-way between it and its surroundings")
-    noise_gate: float = option(0.5, "smallest contrast of a particle, in standard deviations of the noise", low=0)
+    noise_gate: float = option(0.6, "smallest contrast of a particle, in standard deviations of the noise", low=0)
     specks: float = option(0.05, "drop objects of less than this share of the typical particle's area", low=0, high=1)
 
     def foreground(self, view: View) -> Found:
@@ -107,7 +107,9 @@ class Hybrid(Particles):
         mask = remove_small(self.tidy(mask), self.min_size)
         if self.half_height or self.noise_gate > 0:
             edges = gaussian(view.raw, self.edge_smoothing)
-            mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
+            # Twice: a first guess that is too large or too small shifts the mean greys, and with them the first edge.
+            for _ in range(2 if self.half_height else 1):
+                mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
         return mask
 
     def labels_of(self, candidate: Candidate, view: View, levels: Levels) -> np.ndarray:
@@ -152,7 +154,7 @@ def global_levels(view: View) -> Levels:
     """Return the global thresholds that the candidates start from."""
     usable = view.usable
     otsu = otsu_threshold(usable)
-    three = multi_otsu_thresholds(usable, 3)
+    three = multi_otsu_thresholds(usable, 3) or (otsu,)
     side = int(min(view.pixels.shape) / 2) | 1
     flat = view.pixels - box_mean(view.pixels, side)
     flat_level = otsu_threshold(flat if view.valid is None else flat[view.valid])

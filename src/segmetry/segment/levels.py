@@ -31,7 +31,7 @@ def _histogram(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
 def otsu_threshold(values: np.ndarray) -> float:
     """Return the threshold that splits values into the two classes of largest variance between them.
 
-    Values above the threshold are the upper class. 256 bins between the extremes.
+    Values above the threshold are the upper class: none of a constant. 256 bins between the extremes.
 
     References
     ----------
@@ -43,7 +43,8 @@ def otsu_threshold(values: np.ndarray) -> float:
     >>> 10 < otsu_threshold(np.array([9, 10, 10, 90, 91.0])) < 90
     True
     """
-    return multi_otsu_thresholds(values, 2)[0]
+    levels = multi_otsu_thresholds(values, 2)
+    return levels[0] if levels else float(values.max())
 
 
 def multi_otsu_thresholds(values: np.ndarray, n_classes: int, *, bins: int = _BINS) -> tuple[float, ...]:

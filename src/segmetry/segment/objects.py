@@ -157,7 +157,7 @@ def half_height(
     Returns
     -------
     mask : (M, N) array of uint8
-        An object without a ring (it fills the frame, or others press it from all sides) stays as it is.
+        An object without a ring stays as it is (others press it from all sides), unless it fills half of the image.
     """
     found = components(mask)
     n = found.area.size - 1
@@ -170,13 +170,14 @@ def half_height(
     inside, rim, ring = total / np.maximum(count, 1)
     contrast = inside - ring
     level = (ring + fraction * contrast).astype(np.float32)
-    alone = n_ring == 0
+    # Nothing to compare with: pressed in by others it stays, but what fills the image is no object.
+    alone = (n_ring == 0) & (n_inside < 0.5 * mask.size)
     # Bumps of noise that a threshold cut out stand out by 0.4 sigma, the smallest of them by up to 0.8 (measured on
     # white noise smoothed by 1 px; areas of 30 to 3000 px): the less area, the more contrast is asked for.
     wanted = gate * (1 + 5 / np.sqrt(np.maximum(n_inside, 1)))
     # A slope of the background has the contrast, but no edge: close to its outline nothing changes.
     stands_out = (contrast > wanted) & (rim - ring > edge * contrast)
-    fate = np.where(alone | stands_out, 1, 0).astype(np.uint8)
+    fate = np.where(alone | (stands_out & (n_ring > 0)), 1, 0).astype(np.uint8)
     if move:
         area = np.maximum(_count_above(image, about.distance, about.label, level, reach), 1e-9)
         change = np.maximum(area / np.maximum(n_inside, 1), n_inside / area)

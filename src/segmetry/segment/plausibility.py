@@ -9,8 +9,8 @@ import numpy as np
 CUES = ("edge", "solidity", "share", "frame", "number", "spread", "separation", "size", "largest")
 WEIGHTS = np.array(
     [
-        [0.04381, 0.6493, 0.9053, -0.04883, 0.04037, -0.0835, 0.04538, 0.02789, -0.2916],
-        [-0.001022, 0.1053, -0.3673, -0.009842, 0.00233, 0.01285, -0.001477, -0.00201, -0.3988],
+        [0.004703, 0.01779, 0.6801, -0.3194, 0.1663, -0.1152, 0.08862, 0.05111, -0.007757],
+        [-0.0002776, 0.5886, -0.29, 0.06625, -0.009314, -0.02001, -0.002835, -0.005401, -0.675],
     ]
 )
 """Weights of the cues and of their squares: ridge regression of the average precision at IoU 0.5 on the 366 EMPS
