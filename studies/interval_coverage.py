@@ -1,7 +1,7 @@
 """Do the intervals cover? Simulated particles with a known population: the share of 95 % intervals that hold its truth.
 
-    python studies/coverage.py --sets 2000 --seed 1 --write docs/studies/coverage.md
-    python studies/coverage.py --images --sets 200
+    python studies/interval_coverage.py --sets 2000 --seed 1 --write docs/studies/coverage.md
+    python studies/interval_coverage.py --images --sets 200
 
 A data set is one micrograph: centres after a point process with known g(r), in a frame; a log-normal diameter for each;
 every disk drawn on the pixel grid at its sub-pixel centre; those that touch the frame dropped and the others weighted;
@@ -360,7 +360,7 @@ def lines(results: dict[str, dict[str, Tally]]) -> list[str]:
     return out
 
 
-FIGURES, IMAGES = (f"<!-- {what}: written by studies/coverage.py -->\n" for what in ("figures", "images"))
+FIGURES, IMAGES = (f"<!-- {what}: written by studies/interval_coverage.py -->\n" for what in ("figures", "images"))
 
 
 def write(page: Path, marker: str, text: str) -> None:
@@ -391,7 +391,9 @@ def main() -> None:
             results[scenario.name] = run(scenario, each, options.seed)
             print(scenario.name, f"{time.perf_counter() - start:.0f} s", flush=True)
     low, high = (x / options.sets for x in binom.interval(0.95, options.sets, 0.95))
-    command = f"python studies/coverage.py{' --images' * options.images} --sets {options.sets} --seed {options.seed}"
+    command = (
+        f"python studies/interval_coverage.py{' --images' * options.images} --sets {options.sets} --seed {options.seed}"
+    )
     text = (
         f"`{command}`: {each} data sets in each of {how}, {time.perf_counter() - start:.0f} s on one core "
         f"({platform.machine()}, Python {platform.python_version()}). If intervals cover 95 %, the share of "
