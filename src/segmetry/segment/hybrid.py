@@ -8,7 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 import cv2
 import numpy as np
 
+from segmetry.measure.labelling import relabel
 from segmetry.prepare.filters import box_mean, gaussian
+from segmetry.prepare.noise import smoothed_noise
+from segmetry.segment.edges import place_edges
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, remove_small
@@ -16,7 +19,7 @@ from segmetry.segment.particles import Found, Particles, View, number_regions
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
 
-SIDE = 1536
+SIDE = 1024
 """Candidates are compared on the middle of an image, of at most this side, reduced by two, in px."""
 
 
@@ -57,7 +60,7 @@ class Levels(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrid(Particles):
-    """Global and local thresholds together, the combination chosen per image, each particle's edge at half height.
+    """Global and local thresholds together, the combination chosen per image, each particle's edge fitted.
 
     1. Candidates: Otsu's threshold, also moved down and up by a tenth of the contrast; together with the mean of boxes
        of three sizes; after such a mean was subtracted; and the two thresholds of three classes.
@@ -67,6 +70,8 @@ class Hybrid(Particles):
     3. In full resolution, the edge of every particle moves to half-way between its grey and that of its surroundings.
     4. Particles whose contrast is below the noise gate go; touching ones are cut; specks that are small beside the
        typical particle go.
+    5. A model of a blurred edge is fitted to each particle's own profile, and its outline moves there: half-height
+       lies 6 to 10 % inside the edge of a ball (`segmetry.segment.edges`).
 
     Notes
     -----
@@ -76,7 +81,7 @@ class Hybrid(Particles):
     """
 
     name: ClassVar[str] = "hybrid"
-    summary: ClassVar[str] = "global and local thresholds, chosen per image, edges at half height; the default"
+    summary: ClassVar[str] = "global and local thresholds, chosen per image, and fitted edges; the default"
 
     smoothing: float = option(
         2.0, "standard deviation of the Gaussian for finding particles", unit="px", low=0, high=50
@@ -84,7 +89,12 @@ class Hybrid(Particles):
     edge_smoothing: float = option(
         1.0, "standard deviation of the Gaussian for placing edges", unit="px", low=0, high=50
     )
-    half_height: bool = option(True, "move each particle's edge to half-way between it and its surroundings")
+    edges: str = option(
+        "fitted",
+        "where a particle ends: at the edge that fits its own profile, half-way between it and its surroundings, "
+        "or at the threshold",
+        choices=("fitted", "half height", "threshold"),
+    )
     noise_gate: float = option(0.6, "smallest contrast of a particle, in standard deviations of the noise", low=0)
     specks: float = option(0.05, "drop objects of less than this share of the typical particle's area", low=0, high=1)
 
@@ -105,12 +115,23 @@ class Hybrid(Particles):
         """Return a candidate's mask in full resolution, with edges at half height and without what is only noise."""
         mask = candidate_mask(view.pixels, candidate, levels, min(view.pixels.shape))
         mask = remove_small(self.tidy(mask), self.min_size)
-        if self.half_height or self.noise_gate > 0:
-            edges = gaussian(view.raw, self.edge_smoothing)
+        move = self.edges != "threshold"
+        if move or self.noise_gate > 0:
+            smooth = gaussian(view.raw, self.edge_smoothing)
             # Twice: a first guess that is too large or too small shifts the mean greys, and with them the first edge.
-            for _ in range(2 if self.half_height else 1):
-                mask = half_height(edges, mask, gate=self.noise_gate * view.noise, move=self.half_height)
+            for _ in range(2 if move else 1):
+                mask = half_height(smooth, mask, gate=self.noise_gate * view.noise, move=move)
         return mask
+
+    def outlines(self, view: View, labels: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Return the particles with their outlines on the fitted edges."""
+        if self.edges != "fitted":
+            return labels
+        smooth = gaussian(view.raw, self.edge_smoothing)
+        noise = view.noise * smoothed_noise(self.edge_smoothing)
+        placed = place_edges(smooth, labels, noise=noise, valid=view.valid)
+        info["edges"] = placed.info
+        return relabel(placed.labels)
 
     def labels_of(self, candidate: Candidate, view: View, levels: Levels) -> np.ndarray:
         """Return the particles that one candidate leads to."""
