@@ -1,4 +1,4 @@
-"""Where the real labelled images are: the folder named by SEGMETRY_DATA, else ``../shared/data`` beside the checkout."""
+"""Where the real labelled images are: the folder named by SEGMETRY_DATA, or ``../shared/data`` beside the checkout."""
 
 from __future__ import annotations
 

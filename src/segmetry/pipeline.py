@@ -18,7 +18,7 @@ import numpy as np
 import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
-from segmetry.measure import MEASURES, distribution, measure, radial_distribution, summarise
+from segmetry.measure import MEASURES, centres, distribution, measure, radial_distribution, summarise
 from segmetry.measure.distributions import Weighting
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WEIGHTINGS: tuple[Weighting, ...] = ("number", "area", "volume")
 """Size distributions that every result holds; the first one gives D10, D50, D90 of the summary."""
 
-NEEDED = ("area", "volume", "equivalent_diameter", "centroid", "edge_weight", "touches_edge")
+NEEDED = ("area", "volume", "equivalent_diameter", "centroid", "feret_max", "edge_weight", "touches_edge")
 """Measures that statistics and report rest on: they are in every table, whatever the recipe names."""
 
 _PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "pandas", "rapidocr", "onnxruntime")
@@ -156,25 +156,23 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     flat = image.pixels.ndim == 2
     weightings: tuple[Weighting, ...] = WEIGHTINGS if flat else ("number", "volume")
     distributions: dict[str, Distribution] = {w: distribution(table, weighting=w, **common) for w in weightings}
-    frame = image.frame
-    frame_shape = tuple(stop - start for start, stop in frame)
+    place: dict[str, Any] = {
+        "frame_shape": [stop - start for start, stop in image.frame],
+        "frame_origin": [start for start, _ in image.frame],
+        "calibration": calibration,
+    }
     radial = None
     if flat:
-        (top, bottom), (left, right) = frame
-        row_size, col_size = calibration.spacing
-        # A pixel reaches half a pixel to either side of its centre.
-        points = (table[["centroid-0", "centroid-1"]].to_numpy(float) - (top - 0.5, left - 0.5)) * calibration.spacing
+        points, sides = centres(table, **place)
         radial = radial_distribution(
             points,
-            ((bottom - top) * row_size, (right - left) * col_size),
+            sides,
             unit=calibration.unit,
             level=statistics.level,
             rel_uncertainty=calibration.rel_uncertainty,
             seed=statistics.seed,
         )
-    estimates = summarise(
-        table, frame_shape=frame_shape, frame_origin=[start for start, _ in frame], calibration=calibration, **common
-    )
+    estimates = summarise(table, **place, **common)
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))

@@ -43,3 +43,18 @@ def noise_sigma(image: np.ndarray, *, valid: np.ndarray | None = None, window: i
     if valid is not None:
         variance = variance[valid[at]]
     return float(np.sqrt(max(float(np.median(variance)), 0.0))) if variance.size else 0.0
+
+
+def smoothed_noise(sigma: float) -> float:
+    """Return the factor by which a 2D Gaussian of that standard deviation (px) lowers the deviation of white noise.
+
+    Examples
+    --------
+    >>> round(smoothed_noise(0), 3), round(smoothed_noise(2), 3)  # 1 / (2 sqrt(pi) sigma) for a wide one
+    (1.0, 0.141)
+    """
+    if sigma <= 0:
+        return 1.0
+    x = np.arange(-np.ceil(5 * sigma), np.ceil(5 * sigma) + 1)
+    kernel = np.exp(-0.5 * (x / sigma) ** 2)
+    return float(((kernel / kernel.sum()) ** 2).sum())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cc3d
@@ -70,6 +71,10 @@ class Found(NamedTuple):
     info: Mapping[str, Any]
 
 
+Outline = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
+"""Labels in, labels with better outlines out; what is worth knowing goes into the dictionary."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objects(Method):
     """Base of the methods that number objects: from a mask to labels."""
@@ -84,11 +89,22 @@ class Objects(Method):
     )
 
     def finish(
-        self, mask: np.ndarray, valid: np.ndarray | None, info: Mapping[str, Any], notes: list[str]
+        self,
+        mask: np.ndarray,
+        valid: np.ndarray | None,
+        info: Mapping[str, Any],
+        notes: list[str],
+        *,
+        outline: Outline | None = None,
     ) -> Segmentation:
-        """Return numbered objects of a mask: holes filled, specks dropped, touching particles cut, some picked."""
+        """Return numbered objects of a mask: holes filled, specks dropped, touching particles cut, some picked.
+
+        `outline` may move the outlines of numbered objects before some are picked.
+        """
         info = dict(info)
         labels = self._objects_3d(mask, notes) if mask.ndim == 3 else self.objects_2d(mask, info)
+        if outline is not None:
+            labels = outline(labels, info)
         if valid is not None:
             labels = drop_small_labels(np.where(valid, labels, 0), self.min_size)
         labels, picking = pick_particles(labels, self.pick, valid)
@@ -147,7 +163,11 @@ class Particles(Objects):
             mask = mask & scene.valid.view(np.uint8)
         info |= {"polarity": polarity, "noise": view.noise}
         info |= chosen
-        return self.finish(mask, scene.valid, info, [])
+        return self.finish(mask, scene.valid, info, [], outline=partial(self.outlines, view))
+
+    def outlines(self, view: View, labels: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Return the particles with their final outlines: as they are, unless a method knows better."""
+        return labels
 
 
 def make_view(scene: Scene, polarity: str, smoothing: float) -> View:
