@@ -15,7 +15,8 @@ import numpy as np
 
 from segmetry.errors import OptionError
 from segmetry.synth.annotate import PLACES, nice_bar
-from segmetry.synth.scene import ParticleScene, Scene, simulate
+from segmetry.synth.options import ParticleScene
+from segmetry.synth.scene import Scene, simulate
 from segmetry.units import convert
 
 _KINDS = {"bf-tem": 0.4, "haadf-stem": 0.2, "laadf-stem": 0.1, "sem": 0.3}
