@@ -138,7 +138,9 @@ def test_digitising_saturates_at_its_levels(bits, dtype):
 
 
 def test_contrast_varies_between_particles_as_asked():
-    scene = simulate(seed=5, n=1500, frame_shape=(900, 900), median_diameter=5, contrast_spread=0.25)
+    scene = simulate(
+        seed=5, n=1500, frame_shape=(450, 450), pixel_size=1.0, min_gap_px=1.5, contrast_spread=0.25, median_diameter=5
+    )
     assert np.log(scene.truth["contrast"]).std() == pytest.approx(0.25, rel=0.08)
 
 

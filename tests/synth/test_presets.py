@@ -27,11 +27,11 @@ def test_the_microscope_can_be_chosen():
 
 
 def test_a_scene_does_not_depend_on_how_many_there_are():
-    few, more = list(scenes(2, seed=3)), list(scenes(4, seed=3))
+    few, more = list(scenes(2, seed=3)), list(scenes(3, seed=3))
     for a, b in zip(few, more):
         assert a.parameters == b.parameters
         assert a.image.pixels.tobytes() == b.image.pixels.tobytes()
-    assert len({s.image.pixels.tobytes() for s in more}) == 4
+    assert len({s.image.pixels.tobytes() for s in more}) == 3
 
 
 @pytest.mark.slow

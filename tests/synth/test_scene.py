@@ -104,10 +104,12 @@ def test_diameters_follow_the_log_normal():
         n=2500,
         median_diameter=6.0,
         gsd=1.3,
-        frame_shape=(1200, 1200),
+        frame_shape=(600, 600),
+        pixel_size=1.0,
         arrangement="isolated",
+        min_gap_px=1.5,
         edges="inside",
-        bits=0,
+        **CLEAN,
     )
     logs = np.log(scene.truth["equivalent_diameter"])
     assert len(logs) == 2500
