@@ -9,8 +9,8 @@ import numpy as np
 CUES = ("edge", "solidity", "share", "frame", "number", "spread", "separation", "size", "largest")
 WEIGHTS = np.array(
     [
-        [0.004703, 0.01779, 0.6801, -0.3194, 0.1663, -0.1152, 0.08862, 0.05111, -0.007757],
-        [-0.0002776, 0.5886, -0.29, 0.06625, -0.009314, -0.02001, -0.002835, -0.005401, -0.675],
+        [0.01293, -0.2218, 0.5508, -0.4742, 0.1575, -0.04321, 0.07979, 0.03289, 0.1101],
+        [-0.0004163, 0.6498, -0.1796, 0.08866, -0.009294, -0.05391, -0.002597, -0.007655, -0.597],
     ]
 )
 """Weights of the cues and of their squares: ridge regression of the average precision at IoU 0.5 on the 366 EMPS
