@@ -426,11 +426,7 @@ class TestInputs:
             ("100%.tif", "100%"),
             ("-o.tif", "-o"),
             ("[1].tif", "[1]"),
-            pytest.param(
-                "日本語.tiff",
-                "日本語",
-                marks=pytest.mark.xfail(strict=True, reason="the figures' font lacks these letters"),
-            ),
+            ("日本語.tiff", "日本語"),
         ],
     )
     def test_names(self, cli, tmp_path, name, folder):

@@ -349,3 +349,11 @@ def test_odd_tables_give_ordered_intervals(kind):
                 if math.isfinite(estimate.low):
                     slack = 1e-9 * abs(estimate.value)
                     assert estimate.low - slack <= estimate.value <= estimate.high + slack, (n, estimate)
+
+
+@pytest.mark.parametrize("n", [3, 20001])
+def test_equal_sizes_have_a_mode_and_no_spread(n):
+    table = pd.DataFrame({"equivalent_diameter": np.full(n, 2.2567), "edge_weight": np.ones(n)})
+    estimates = distribution(table).estimates
+    assert estimates["mode"].value == pytest.approx(2.2567, rel=1e-9)
+    assert estimates["d50"].value == pytest.approx(2.2567, rel=1e-12)

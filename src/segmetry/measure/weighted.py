@@ -336,7 +336,8 @@ class _Kernel:
         self.sample, self.positive = sample, sample.positive
         self.centre = float(np.sum(sample.w * y) / sample.w.sum())
         self.spread = math.sqrt(float(np.sum(sample.w * (y - self.centre) ** 2) / sample.w.sum()))
-        if self.spread == 0:
+        if self.spread <= 1e-9 * max(1.0, abs(self.centre)):  # equal values, but for rounding
+            self.spread = 0.0
             return
         quartiles = np.interp([0.25, 0.75], sample.position, y)
         scale = min(self.spread, float(np.diff(quartiles)[0]) / 1.349) or self.spread

@@ -81,7 +81,7 @@ class Hybrid(Particles):
     """
 
     name: ClassVar[str] = "hybrid"
-    summary: ClassVar[str] = "global and local thresholds, chosen per image, and fitted edges; the default"
+    summary: ClassVar[str] = "global and local thresholds, chosen per image, and fitted edges"
 
     smoothing: float = option(
         2.0, "standard deviation of the Gaussian for finding particles", unit="px", low=0, high=50

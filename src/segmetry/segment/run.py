@@ -15,6 +15,10 @@ from segmetry.segment.table import method_from
 from segmetry.types import SPATIAL_AXES, Image, Segmentation
 
 
+_LARGEST = 1e12
+"""Largest pixel: squares and products of three derivatives have to fit float32."""
+
+
 def segment(
     image: Image | np.ndarray,
     method: str | Mapping[str, Any] | Method = "hybrid",
@@ -79,6 +83,8 @@ def segment(
         info = {"polarity": "none", "n_before": 0}
         return Segmentation(labels, "instance", method=record.as_dict(), info=info, notes=tuple(notes))
     pixels = finite.pixels
+    if (largest := float(np.abs(usable).max())) > _LARGEST:
+        raise ImageError(f"{image.name}: pixels reach {largest:.0e}; divide the image so that they stay below 1e12.")
     if finite.valid is not None and pixels.ndim == 2:
         # What is not specimen becomes like what surrounds it, so that it has no edge.
         pixels = fill_invalid(pixels, finite.valid)
