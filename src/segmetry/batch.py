@@ -215,7 +215,8 @@ def _attempt(work: Work, task: Task) -> Outcome:
     try:
         work(task)
     except SegmetryError as caught:
-        error, kind = " ".join(str(caught).split()), type(caught).__name__
+        text = " ".join(str(caught).split())
+        error, kind = text if task.path.name in text else f"{task.path}: {text}", type(caught).__name__
     except MemoryError:
         error, kind = f"{task.path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
     except SystemExit:

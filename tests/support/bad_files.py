@@ -95,6 +95,7 @@ REFUSED = (
     Bad("zero-by-zero.npy", _npy(np.zeros((0, 0), np.uint8)), ("empty",)),
     Bad("zero-rows.npy", _npy(np.zeros((0, 40))), ("empty",)),
     Bad("complex.npy", _npy(_complex()), ("complex", "abs")),
+    Bad("enormous-values.npy", _npy(three_disks() * 1e30), ("2e+32", "divide")),
     Bad("five-axes.npy", _npy(np.zeros((2, 3, 4, 20, 30), np.uint8)), ()),
     Bad("one-axis.npy", _npy(np.arange(50.0)), ()),
     Bad("words.npy", _npy(np.array([["a", "b"], ["c", "d"]])), ()),
