@@ -18,9 +18,7 @@ app = typer.Typer(
 simulate_app = typer.Typer(help="Make synthetic images whose truth is known.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
 
-Inputs = Annotated[
-    list[str], typer.Argument(metavar="INPUT...", help="Images: files, folders, or patterns such as 'day*/*.tif'.")
-]
+Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders, or patterns such as 'day*/*.tif'.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is not there.")]
 Method = Annotated[
     str | None, typer.Option("--method", "-m", help="How to segment; see 'segmetry methods'. [default: hybrid]")
@@ -63,7 +61,7 @@ def measure(
     resume: Resume = False,
     json_: Json = False,
 ) -> int:
-    """Measure every particle of every image: labels, table, sizes with intervals, g(r), report.
+    """Measure every particle: table, sizes with intervals, report.
 
     Writes OUT/NAME/ with labels.tif, regions.csv, summary.json, overlay.png and report.html for each image, and for
     all of them OUT/regions.csv, summary.json, report.html, recipe.yaml, run.json and failures.csv.
@@ -88,7 +86,7 @@ def segment(
     jobs: Jobs = None,
     json_: Json = False,
 ) -> int:
-    """Segment images: calibrated label images only, OUT/NAME.tif."""
+    """Segment images: label images only, OUT/NAME.tif."""
     from segmetry.cli.batches import segment_images
     from segmetry.cli.options import recipe_from
 
@@ -104,7 +102,7 @@ def info(
     page: Page = None,
     json_: Json = False,
 ) -> int:
-    """Print what is in an image file, its pixel size, and where that was found."""
+    """Print what a file holds, its pixel size, and where from."""
     from segmetry.cli.look import show_info
 
     return show_info(inputs, scale=scale or "auto", pixel_size=pixel_size, page=page, as_json=json_)
@@ -142,7 +140,7 @@ def particles(
 
 @app.command()
 def demo(out: Out = Path("demo")) -> int:
-    """Measure a synthetic micrograph of known truth and a photograph of coins; print found beside true."""
+    """Measure two images of known truth; print found beside true."""
     from segmetry.cli.demo import run_demo
 
     return run_demo(out)

@@ -76,5 +76,7 @@ def field_rows(record: type) -> list[tuple[str, str, str]]:
     for f in fields(record):
         unit = f.metadata.get("unit", "")
         default = "" if f.default is None else str(f.default)
-        rows.append((f.name, default, f.metadata.get("meaning", "") + (f" ({unit})" if unit else "")))
+        choices = " | ".join(f.metadata.get("choices", ()))
+        extra = "".join(f" ({text})" for text in (unit, choices) if text)
+        rows.append((f.name, default, f.metadata.get("meaning", "") + extra))
     return rows

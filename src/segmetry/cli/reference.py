@@ -95,7 +95,10 @@ def _help(command: str) -> str:
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
     lines = ["| option | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{name}` | {default or '–'} | {meaning} |" for name, default, meaning in rows]
+    lines += [
+        f"| `{name}` | {default or '–'} | {meaning.replace(chr(124), chr(92) + chr(124))} |"
+        for name, default, meaning in rows
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -93,7 +93,7 @@ class Hybrid(Particles):
         "fitted",
         "where a particle ends: at the edge that fits its own profile, half-way between it and its surroundings, "
         "or at the threshold",
-        choices=("fitted", "half height", "threshold"),
+        choices=("fitted", "half-height", "threshold"),
     )
     noise_gate: float = option(0.6, "smallest contrast of a particle, in standard deviations of the noise", low=0)
     specks: float = option(0.05, "drop objects of less than this share of the typical particle's area", low=0, high=1)
