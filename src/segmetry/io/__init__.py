@@ -16,7 +16,7 @@ from segmetry.io.rois import write_rois
 from segmetry.io.tables import read_table, write_table
 
 _LATER = {
-    "calibrate": "calibrate",
+    "calibrate": "calibration",
     "Annotations": "scalebar",
     "ScaleBar": "scalebar",
     "Text": "scalebar",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from segmetry.io.calibrate import calibrate
+    from segmetry.io.calibration import calibrate
     from segmetry.io.scalebar import Annotations, ScaleBar, Text, find_annotations
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segmetry.errors import CalibrationError, OptionError
-from segmetry.io.calibrate import calibrate
+from segmetry.io.calibration import calibrate
 from segmetry.types import Calibration, Image
 
 
