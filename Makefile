@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PARALLEL := -n auto --dist loadfile  # a process per core, each with whole files of tests
 
 .PHONY: demo test test-fast test-core lint docs bench clean
 
@@ -16,13 +17,13 @@ demo: $(STAMP)
 	$(BIN)/segmetry demo -o demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-core: $(STAMP)
-	$(BIN)/python -m pytest -m "not torch"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not torch"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
