@@ -151,7 +151,12 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
         (known if row["pixel_size"]["value"] else unknown).append((row, few))
     notes = []
     if known and unknown:
-        notes.append(f"{len(unknown)} images without a pixel size are left out of the statistics over all.")
+        left_out = (
+            "1 image without a pixel size is"
+            if len(unknown) == 1
+            else f"{len(unknown)} images without a pixel size are"
+        )
+        notes.append(f"{left_out} left out of the statistics over all.")
     elif unknown:
         notes.append("no image has a pixel size: the statistics over all are in pixels.")
     used = known or unknown

@@ -113,3 +113,12 @@ def test_bad_options_get_one_clear_line():
         calibrate(image(), scale="outo")  # type: ignore[arg-type]
     with pytest.raises(CalibrationError):
         calibrate(image(), pixel_size="-2 nm")
+
+
+def test_the_users_word_wins_over_the_file_and_the_file_is_heard():
+    pixels = np.full((40, 40), 100, np.uint8)
+    file = Calibration((0.5, 0.5), "nm", 0.0, "metadata", "a tag")
+    found, annotations = calibrate(Image(pixels, calibration=file), pixel_size="0.25 nm")
+    assert found.calibration.spacing == (0.25, 0.25)
+    assert any("0.5 nm" in note and note.startswith("WARNING") for note in annotations.notes)
+    assert calibrate(Image(pixels, calibration=file), pixel_size="500 pm")[1].notes == ()

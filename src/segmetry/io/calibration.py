@@ -84,9 +84,17 @@ def _choose(
     from_file = image.calibration
     unknown = Calibration.unknown(len(image.spatial_shape))
     if given is not None:
+        notes = []
         if bar is not None and abs(_ratio(bar, given) - 1) > DISAGREEMENT:
-            return given, (_conflict(bar, given, "the given pixel size", "The given pixel size is used."),)
-        return given, ()
+            notes.append(_conflict(bar, given, "the given pixel size", "The given pixel size is used."))
+        if from_file.known:
+            said = convert(from_file.spacing[-1], from_file.unit, given.unit)
+            if abs(said / given.spacing[-1] - 1) > DISAGREEMENT:
+                notes.append(
+                    f"WARNING: the file says {said:.4g} {given.unit} per pixel, the given pixel size is "
+                    f"{given.spacing[-1]:.4g} {given.unit}. The given pixel size is used."
+                )
+        return given, tuple(notes)
     if scale == "none":
         return unknown, ()
     if scale == "metadata":
