@@ -38,7 +38,7 @@ def test_diameters_of_blurred_disks_are_unbiased(radius, noise):
 
 def test_the_edge_does_not_depend_on_the_first_guess():
     image = 80 * soft_disk((80, 80), (40, 40), 15, 1.5)
-    guesses = [(image > level).astype(np.uint8) for level in (15.0, 25.0, 40.0, 55.0, 65.0)]
+    guesses = [(image > level).astype(np.int32) for level in (15.0, 25.0, 40.0, 55.0, 65.0)]
     spread = [np.ptp([int(m.sum()) for m in masks]) for masks in (guesses, [half_height(image, m) for m in guesses])]
     assert spread[1] < 0.5 * spread[0]
 

@@ -98,13 +98,12 @@ def place_edges(
 def _one_pass(
     image: np.ndarray, labels: np.ndarray, noise: float, valid: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    near = surroundings(labels)
-    inside = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
-    # The outline runs half a pixel from the centres of the pixels on both sides.
-    depth = np.where(labels > 0, inside - np.float32(0.5), np.float32(0.5) - near.distance)
+    near = surroundings(labels, _OUT + 0.5)
+    depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
+    _signed(near.distance, near.label, depth)
     n = int(labels.max())
-    usable = np.ones(labels.shape, bool) if valid is None else valid
-    sums, counts, depths, radius = _profiles(image, depth, near.label, usable, n)
+    label = near.label if valid is None else np.where(valid, near.label, 0)
+    sums, counts, depths, radius = _profiles(image, depth, label, n)
     total = counts.sum(0)
     middles = -_OUT + _WIDTH * (np.arange(_N_BINS) + 0.5)
     # Distances on a grid are not spread evenly in a bin: take the mean depth that occurred.
@@ -117,16 +116,16 @@ def _one_pass(
     level, base = np.full(n + 1, np.inf, np.float32), np.zeros(n + 1, np.float32)
     sigma = _blur(means, weights, radius, where, fit) if fit.size else 0.0
     for size, members in _by_size(radius, fit):
-        found = _search(means[members], weights[members], _templates(size, (sigma,)), _starts(where))
+        found = _search(means[members], weights[members], _templates(size, sigma), _starts(where))
         good = found[:, 1] < _MAX_RESIDUAL
         members, found = members[good], found[good]
         kind[members] = _KIND[found[:, 0].astype(int)]
         shift[members], level[members], base[members] = found[:, 2], found[:, 3], found[:, 4]
     by_grey = (level - base > _CLEAR * noise).astype(np.uint8) + 1
     by_grey[kind < 0] = 0
-    moved = _move(image, depth, near.label, labels, by_grey, shift, level)
+    _move(image, depth, near.label, labels, by_grey, shift, level)
     info = {"blur_px": sigma} | {f"n_{name}": int((kind == i).sum()) for i, name in enumerate(KINDS)}
-    return moved, info | {"n_kept": n - int((kind >= 0).sum())}
+    return near.label, info | {"n_kept": n - int((kind >= 0).sum())}
 
 
 def _by_size(radius: np.ndarray, fit: np.ndarray) -> list[tuple[int, np.ndarray]]:
@@ -142,7 +141,7 @@ def _blur(means: np.ndarray, weights: np.ndarray, radius: np.ndarray, where: np.
     misfit = np.zeros(len(_SIGMAS))
     for size, members in _by_size(radius, some):
         for i, sigma in enumerate(_SIGMAS):
-            found = _search(means[members], weights[members], _templates(size, (sigma,)), _starts(where))
+            found = _search(means[members], weights[members], _templates(size, sigma), _starts(where))
             misfit[i] += np.log(found[:, 1] + 1e-4).sum()
     return _SIGMAS[int(misfit.argmin())]
 
@@ -153,95 +152,124 @@ def _starts(where: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def _templates(size: int, sigmas: tuple[float, ...]) -> np.ndarray:
+def _templates(size: int, sigma: float) -> np.ndarray:
     """Return the profiles of every kind of edge against depth (on `_X`), for a radius of `_RATIO` ** `size` px."""
     radius = _RATIO**size
     x = np.clip(_X, 0, radius)
     chord = np.sqrt(x * (2 * radius - x)) / radius
+    balls = [chord if m == 0 else (1 - np.exp(-m * chord)) / (1 - np.exp(-m)) for m in _ABSORPTIONS]
+    steps = _steps(sigma)
+    return np.concatenate([steps[:1], gaussian_filter1d(balls, sigma / _FINE, mode="nearest"), steps[1:]])
+
+
+@lru_cache(maxsize=len(_SIGMAS))
+def _steps(sigma: float) -> np.ndarray:
+    """Return the profiles of the kinds of edge that have no radius: the step, then the rims."""
     inside = (_X > 0).astype(float)
-    profiles = [inside]
-    profiles += [chord if m == 0 else (1 - np.exp(-m * chord)) / (1 - np.exp(-m)) for m in _ABSORPTIONS]
-    profiles += [inside * (1 + height * np.exp(-np.maximum(_X, 0) / width)) for height, width in _RIMS]
-    return np.array([gaussian_filter1d(p, s / _FINE, mode="nearest") for s in sigmas for p in profiles])
+    rims = [inside * (1 + height * np.exp(-np.maximum(_X, 0) / width)) for height, width in _RIMS]
+    return gaussian_filter1d([inside, *rims], sigma / _FINE, mode="nearest")
 
 
 @numba.njit(cache=True, nogil=True)
-def _profiles(image, depth, label, usable, n):
+def _signed(distance, label, depth):
+    """Turn distances into depths below the outline: it runs half a pixel from the pixels on both sides of it."""
+    for i in range(label.shape[0]):
+        for j in range(label.shape[1]):
+            if label[i, j]:
+                depth[i, j] = depth[i, j] - 0.5 if distance[i, j] == 0 else 0.5 - distance[i, j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _profiles(image, depth, label, n):
     """Sum of grey, number of pixels and sum of depth in each bin of depth, and the largest depth, of each particle."""
     sums, counts, depths = np.zeros((n + 1, _N_BINS)), np.zeros((n + 1, _N_BINS)), np.zeros((n + 1, _N_BINS))
     radius = np.zeros(n + 1)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            d = depth[i, j]
             k = label[i, j]
-            if d > -_OUT and usable[i, j]:
-                radius[k] = max(radius[k], d)
-                b = int((d + _OUT) / _WIDTH)
-                if b < _N_BINS:
-                    sums[k, b] += image[i, j]
-                    counts[k, b] += 1
-                    depths[k, b] += d
+            if k == 0:
+                continue
+            d = depth[i, j]
+            radius[k] = max(radius[k], d)
+            b = int((d + _OUT) / _WIDTH)
+            if d > -_OUT and b < _N_BINS:
+                sums[k, b] += image[i, j]
+                counts[k, b] += 1
+                depths[k, b] += d
     return sums, counts, depths, radius
 
 
 @numba.njit(cache=True, nogil=True)
-def _misfit(mean, weight, template, start, shift):
-    """Return the share of variance that a template at a place leaves, its factor and its offset."""
-    sw = sy = st = syy = sty = stt = 0.0
+def _misfit(weight, deviation, total, start, template, shift):
+    """Return the share of variance that a template at a place leaves, its factor and its own mean.
+
+    Weights sum to 1; `deviation` is the weighted profile minus its mean, `total` its variance.
+    """
+    mean = square = covariance = 0.0
     for b in range(weight.size):
-        w = weight[b]
-        if w > 0:
-            t, y = template[start[b] - shift], mean[b]
-            sw += w
-            sy += w * y
-            st += w * t
-            syy += w * y * y
-            sty += w * t * y
-            stt += w * t * t
-    covariance = sty - st * sy / sw
-    total, spread = syy - sy * sy / sw, stt - st * st / sw
-    if covariance <= 0 or spread <= 1e-12 * sw or total <= 0:
+        t = template[start[b] - shift]
+        wt = weight[b] * t
+        mean += wt
+        square += wt * t
+        covariance += deviation[b] * t
+    spread = square - mean * mean
+    if covariance <= 0 or spread <= 1e-12:
         return np.inf, 0.0, 0.0
     factor = covariance / spread
-    return max(1 - factor * covariance / total, 0.0), factor, (sy - factor * st) / sw
+    return max(1 - factor * covariance / total, 0.0), factor, mean
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(means, weights, templates, start):
+def _search(means, weights, templates, starts):
     """Best template, misfit, place (px), grey at the edge and grey of the surroundings of each particle."""
     found = np.zeros((means.shape[0], 5))
     zero = round(-_X[0] / _FINE)
     for k in range(means.shape[0]):
         found[k, 1] = np.inf
+        used = np.flatnonzero(weights[k] > 0)
+        start, weight = starts[used], weights[k][used]
+        weight /= weight.sum()
+        profile = means[k][used]
+        centre = (weight * profile).sum()
+        deviation = weight * (profile - centre)
+        total = (deviation * (profile - centre)).sum()
+        if total <= 0:
+            continue
         for t in range(templates.shape[0]):
+            template = templates[t]
             best, place = np.inf, 0
             for i in range(0, _SHIFTS.size, _COARSE):
-                left = _misfit(means[k], weights[k], templates[t], start, _SHIFTS[i])[0]
+                left = _misfit(weight, deviation, total, start, template, _SHIFTS[i])[0]
                 if left < best:
                     best, place = left, _SHIFTS[i]
             if best == np.inf:
                 continue
             for shift in range(max(place - _COARSE + 1, _SHIFTS[0]), min(place + _COARSE, _SHIFTS[-1] + 1)):
-                left, factor, offset = _misfit(means[k], weights[k], templates[t], start, shift)
+                left, factor, mean = _misfit(weight, deviation, total, start, template, shift)
                 if left < found[k, 1]:
+                    base = centre - factor * mean
                     found[k, 0], found[k, 1], found[k, 2] = t, left, shift * _FINE
-                    found[k, 3], found[k, 4] = offset + factor * templates[t][zero], offset
+                    found[k, 3], found[k, 4] = base + factor * template[zero], base
     return found
 
 
 @numba.njit(cache=True, nogil=True)
 def _move(image, depth, label, labels, by_grey, shift, level):
-    """Labels whose outlines lie at their level (by_grey 2), moved by the distance (1), or as they were (0)."""
-    out = np.zeros_like(labels)
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
+    """Leave a label only inside the new outlines: at their level (by_grey 2), moved by the distance (1), or as before.
+
+    Of a pixel that it belongs to, or is near to, `label` says which particle.
+    """
+    for i in range(label.shape[0]):
+        for j in range(label.shape[1]):
             k = label[i, j]
+            if k == 0:
+                continue
             how = by_grey[k]
             if how == 0:
-                out[i, j] = labels[i, j]
+                label[i, j] = labels[i, j]
                 continue
             below = depth[i, j] - shift[k]
             # Grey decides near the edge only, so that a dark spot inside or a bright one outside changes nothing.
-            if (how == 2 and abs(below) <= 1.5 and image[i, j] > level[k]) or (below > 0 and (how == 1 or below > 1.5)):
-                out[i, j] = k
-    return out
+            near = how == 2 and abs(below) <= 1.5
+            if not ((near and image[i, j] > level[k]) or (below > 0 and (how == 1 or below > 1.5))):
+                label[i, j] = 0

@@ -32,6 +32,14 @@ def components(mask: np.ndarray, *, connectivity: int = 4) -> Components:
     return Components(labels, stats[:, cv2.CC_STAT_AREA], stats[:, :4])
 
 
+def large_components(mask: np.ndarray, min_size: int) -> np.ndarray:
+    """Return labels of the 4-connected components of a 2D mask of at least `min_size` pixels; 0 for the others."""
+    found = components(mask)
+    keep = found.area >= min_size
+    keep[0] = False
+    return found.labels if keep[1:].all() else np.where(keep, np.arange(keep.size), 0).astype(np.int32)[found.labels]
+
+
 def remove_small(mask: np.ndarray, min_size: int) -> np.ndarray:
     """Return the 2D mask without its 4-connected objects of fewer than `min_size` pixels."""
     if min_size <= 1:
@@ -51,26 +59,50 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
 
 
 class Surroundings(NamedTuple):
-    """For each pixel, how far the nearest object is (px, 0 inside) and its label."""
+    """How far the nearest object is (px; 0 inside, infinite beyond the reach), and its label (0 beyond the reach)."""
 
     distance: np.ndarray
     label: np.ndarray
 
 
-def surroundings(labels: np.ndarray) -> Surroundings:
-    """Return the distance of every pixel to the nearest object and that object's label, in 2D.
+@numba.njit(cache=True, nogil=True)
+def _spread(labels, distance, label, length, reach):
+    """Write the distance to each object, and its label, round its outline; `length` is that of an offset."""
+    height, width = labels.shape
+    n = length.shape[0] // 2
+    for i in range(height):
+        for j in range(width):
+            k = labels[i, j]
+            if k == 0:
+                continue
+            label[i, j] = k
+            distance[i, j] = 0
+            # What lies beyond a neighbour that is an object too is nearer to the neighbour.
+            up = n if i > 0 and labels[i - 1, j] == 0 else 0
+            down = n if i < height - 1 and labels[i + 1, j] == 0 else 0
+            left = n if j > 0 and labels[i, j - 1] == 0 else 0
+            right = n if j < width - 1 and labels[i, j + 1] == 0 else 0
+            if up + down + left + right == 0:
+                continue
+            for r in range(max(i - up, 0), min(i + down, height - 1) + 1):
+                for c in range(max(j - left, 0), min(j + right, width - 1) + 1):
+                    d = length[r - i + n, c - j + n]
+                    if d <= reach and d < distance[r, c]:
+                        distance[r, c] = d
+                        label[r, c] = k
 
-    Distances are the 5 x 5 chamfer ones: at most 2 % off.
+
+def surroundings(labels: np.ndarray, reach: float) -> Surroundings:
+    """Return how far every pixel up to `reach` px from an object is from the nearest one, and that object's label.
+
+    The cost grows with the length of the outlines. Distances are exact, between pixel centres; of two objects equally
+    near, the one whose pixel comes first in reading order counts.
     """
-    objects = labels > 0
-    if not objects.any():
-        return Surroundings(np.full(labels.shape, np.inf, np.float32), np.zeros(labels.shape, np.int32))
-    outside = (~objects).view(np.uint8)
-    distance, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    # Zero pixels are numbered from 1; one look-up turns their numbers into the objects' labels.
-    owner = np.zeros(int(nearest.max()) + 1, np.int32)
-    owner[nearest[objects]] = labels[objects]
-    return Surroundings(distance, owner[nearest])
+    n = int(reach)
+    length = np.hypot(*np.mgrid[-n : n + 1, -n : n + 1]).astype(np.float32)
+    distance, label = np.full(labels.shape, np.inf, np.float32), np.zeros(labels.shape, np.int32)
+    _spread(labels, distance, label, length, reach)
+    return Surroundings(distance, label)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -79,14 +111,17 @@ def _inside_and_ring(image, distance, depth, label, n, near, far):
     total, count = np.zeros((3, n + 1)), np.zeros((3, n + 1))
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            d, k, value = distance[i, j], label[i, j], np.float64(image[i, j])
+            k = label[i, j]
+            if k == 0:
+                continue
+            d, value = distance[i, j], np.float64(image[i, j])
             if d == 0:
                 total[0, k] += value
                 count[0, k] += 1
                 if depth[i, j] <= far:
                     total[1, k] += value
                     count[1, k] += 1
-            elif near < d <= far:
+            elif d > near:
                 total[2, k] += value
                 count[2, k] += 1
     return total, count
@@ -98,28 +133,28 @@ def _count_above(image, distance, label, level, reach):
     n = np.zeros(level.size, np.int64)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            if distance[i, j] <= reach and image[i, j] > level[label[i, j]]:
-                n[label[i, j]] += 1
+            k = label[i, j]
+            if k and distance[i, j] <= reach and image[i, j] > level[k]:
+                n[k] += 1
     return n
 
 
 @numba.njit(cache=True, nogil=True)
 def _above(image, distance, label, level, fate, reach):
-    """Mask of objects that vanish (fate 0), stay as they are (1), or end at their level (2)."""
-    out = np.zeros(image.shape, np.uint8)
+    """Labels of objects that vanish (fate 0), stay as they are (1), or end at their level (2)."""
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
             k = label[i, j]
-            if fate[k] == 2:
-                out[i, j] = distance[i, j] <= reach and image[i, j] > level[k]
-            elif fate[k] == 1:
-                out[i, j] = distance[i, j] == 0
-    return out
+            if k == 0:
+                continue
+            d = distance[i, j]
+            if fate[k] == 0 or d > (reach if fate[k] == 2 else 0) or (fate[k] == 2 and image[i, j] <= level[k]):
+                label[i, j] = 0
 
 
 def half_height(
     image: np.ndarray,
-    mask: np.ndarray,
+    labels: np.ndarray,
     *,
     near: float = 2,
     far: float = 6,
@@ -130,13 +165,13 @@ def half_height(
     most: float = 1.6,
     move: bool = True,
 ) -> np.ndarray:
-    """Return the mask whose objects end half-way between their own grey and that of the ring round them.
+    """Return labels whose objects end half-way between their own grey and that of the ring round them.
 
     Parameters
     ----------
     image : (M, N) array of float32
         Objects are bright.
-    mask : (M, N) array of uint8
+    labels : (M, N) array of int32
         A first guess of the objects.
     near, far : float
         The ring lies between these distances from the object, in px.
@@ -156,22 +191,22 @@ def half_height(
 
     Returns
     -------
-    mask : (M, N) array of uint8
-        An object without a ring stays as it is (others press it from all sides), unless it fills half of the image.
+    labels : (M, N) array of int32
+        With the numbers they had; what vanished is missing. An object without a ring stays as it is (others press it
+        from all sides), unless it fills half of the image.
     """
-    found = components(mask)
-    n = found.area.size - 1
+    n = int(labels.max(initial=0))
     if n == 0:
-        return np.zeros_like(mask)
-    about = surroundings(found.labels)
-    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3)
+        return labels
+    about = surroundings(labels, far)
+    depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 3)
     total, count = _inside_and_ring(image, about.distance, depth, about.label, n, near, far)
     n_inside, _, n_ring = count
     inside, rim, ring = total / np.maximum(count, 1)
     contrast = inside - ring
     level = (ring + fraction * contrast).astype(np.float32)
     # Nothing to compare with: pressed in by others it stays, but what fills the image is no object.
-    alone = (n_ring == 0) & (n_inside < 0.5 * mask.size)
+    alone = (n_ring == 0) & (n_inside < 0.5 * labels.size)
     # Bumps of noise that a threshold cut out stand out by 0.4 sigma, the smallest of them by up to 0.8 (measured on
     # white noise smoothed by 1 px; areas of 30 to 3000 px): the less area, the more contrast is asked for.
     wanted = gate * (1 + 5 / np.sqrt(np.maximum(n_inside, 1)))
@@ -182,4 +217,5 @@ def half_height(
         area = np.maximum(_count_above(image, about.distance, about.label, level, reach), 1e-9)
         change = np.maximum(area / np.maximum(n_inside, 1), n_inside / area)
         fate[(fate == 1) & ~alone & (change <= most)] = 2
-    return _above(image, about.distance, about.label, level, fate, reach)
+    _above(image, about.distance, about.label, level, fate, reach)
+    return about.label

@@ -41,7 +41,9 @@ def bend(image: np.ndarray, sigma: float) -> float:
         Between -1 (every edge bends round something dark) and 1. Inverting the image changes its sign.
     """
     smooth = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    smooth /= max(float(np.ptp(smooth)), np.finfo(np.float32).tiny)  # products of three derivatives must not overflow
+    if (spread := float(np.ptp(smooth))) == 0:
+        return 0.0
+    smooth /= spread  # products of three derivatives must not overflow
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     gxx, gyy = cv2.Sobel(smooth, cv2.CV_32F, 2, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 2)
     gxy = cv2.Sobel(gx, cv2.CV_32F, 0, 1) / 16  # its kernel weighs 64, those of the two others 4

@@ -66,38 +66,15 @@ def _is_neck(mask, at, a, b, height_a, height_b, width, depth):
 
 
 @numba.njit(cache=True, nogil=True)
-def _watershed(distance, mask, neck, depth):
-    """Basin of every mask pixel (numbered from 1), flooded from the highest distance down."""
-    height, width = distance.shape
-    n = height * width
-    flat, inside = distance.ravel(), mask.ravel()
-    top = 0
-    for i in range(n):
-        if inside[i]:
-            top = max(top, int(flat[i] * _BINS))
-    start = np.zeros(top + 2, np.int64)
-    for i in range(n):
-        if inside[i]:
-            start[top - int(flat[i] * _BINS) + 1] += 1
-    for k in range(1, top + 2):
-        start[k] += start[k - 1]
-    order = np.empty(start[top + 1], np.int32)
-    for i in range(n):
-        if inside[i]:
-            k = top - int(flat[i] * _BINS)
-            order[start[k]] = i
-            start[k] += 1
-
-    basin = np.zeros(n, np.int32)
-    parent, peak = [np.int32(0)], [np.int32(0)]
-    kept_apart = {np.int64(0)}  # pairs whose first meeting, the neck, has been judged
-    # The mask has a margin of background, so no neighbour lies outside the arrays.
-    neighbours = (-1, 1, -width, width, -width - 1, -width + 1, width - 1, width + 1)
+def _flood(order, flat, mask, basin, parent, peak, kept_apart, neighbours, neck, depth):
+    """Give each pixel of one object, in that order, to a basin; basins meet where no neck keeps them apart."""
+    width = mask.shape[1]
+    n = mask.size
     for p in order:
         best, best_height, several = np.int32(0), np.float32(-1), False
         for step in neighbours:
             k = basin[p + step]
-            if k:
+            if k > 0:
                 k = _root(parent, k)
                 several = several or (best != 0 and k != best)
                 if flat[p + step] > best_height:
@@ -111,7 +88,7 @@ def _watershed(distance, mask, neck, depth):
         if not several:
             continue
         for step in neighbours:
-            if basin[p + step] == 0:
+            if basin[p + step] <= 0:
                 continue
             a, b = _root(parent, basin[p]), _root(parent, basin[p + step])
             if a == b:
@@ -129,17 +106,62 @@ def _watershed(distance, mask, neck, depth):
                 kept_apart.add(pair)
                 continue
             parent[b] = a
+
+
+@numba.njit(cache=True, nogil=True)
+def _watershed(distance, mask, neck, depth):
+    """Basin of every pixel of a mask with a margin, numbered from 1 and without the margin, flooded from the highest
+    distance down.
+    """
+    height, width = distance.shape
+    n = height * width
+    flat, inside = distance.ravel(), mask.ravel()
+    basin = np.zeros(n, np.int32)  # -1 where a pixel waits for its turn
+    parent, peak = [np.int32(0)], [np.int32(0)]
+    kept_apart = {np.int64(0)}  # pairs whose first meeting, the neck, has been judged
+    # The mask has a margin of background, so no neighbour lies outside the arrays.
+    neighbours = (-1, 1, -width, width, -width - 1, -width + 1, width - 1, width + 1)
+    members, order = np.empty(n, np.int32), np.empty(n, np.int32)
+    for first in range(n):
+        if inside[first] == 0 or basin[first] != 0:
+            continue
+        # One object after the other: what belongs together lies close in memory.
+        members[0], basin[first], size, done = first, -1, 1, 0
+        top = np.float32(0)
+        while done < size:
+            p = members[done]
+            done += 1
+            top = max(top, flat[p])
+            for step in neighbours:
+                if inside[p + step] and basin[p + step] == 0:
+                    basin[p + step] = -1
+                    members[size] = p + step
+                    size += 1
+        highest = int(top * _BINS)
+        start = np.zeros(highest + 2, np.int64)
+        for m in range(size):
+            start[highest - int(flat[members[m]] * _BINS) + 1] += 1
+        for k in range(1, highest + 2):
+            start[k] += start[k - 1]
+        for m in range(size):
+            k = highest - int(flat[members[m]] * _BINS)
+            order[start[k]] = members[m]
+            start[k] += 1
+        _flood(order[:size], flat, mask, basin, parent, peak, kept_apart, neighbours, neck, depth)
+
     number = np.zeros(len(parent), np.int32)
     count = 0
-    out = np.zeros(n, np.int32)
-    for p in range(n):
-        if basin[p]:
-            r = _root(parent, basin[p])
-            if number[r] == 0:
-                count += 1
-                number[r] = count
-            out[p] = number[r]
-    return out.reshape(height, width)
+    out = np.zeros((height - 2, width - 2), np.int32)
+    for i in range(height - 2):
+        row = basin[(i + 1) * width + 1 :]
+        for j in range(width - 2):
+            if row[j]:
+                r = _root(parent, row[j])
+                if number[r] == 0:
+                    count += 1
+                    number[r] = count
+                out[i, j] = number[r]
+    return out
 
 
 def split_touching(mask: np.ndarray, *, neck: float = 0.75, depth: float = 0.15) -> np.ndarray:
@@ -168,4 +190,4 @@ def split_touching(mask: np.ndarray, *, neck: float = 0.75, depth: float = 0.15)
     # Without any background OpenCV's distances have no bound.
     distance = np.minimum(distance, np.float32(max(mask.shape)))
     framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return np.ascontiguousarray(_watershed(distance, framed, neck, depth)[1:-1, 1:-1])
+    return _watershed(distance, framed, neck, depth)
