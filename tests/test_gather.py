@@ -74,3 +74,9 @@ def test_tables_with_different_columns_join(tmp_path):
         ["a", "2", "4.5", ""],
         ["b, c", "1", "", "7"],
     ]
+
+
+def test_images_that_hardly_belong_together_are_said_to():
+    small, large = image_of("a", [9, 10], 1.0, "nm"), image_of("b", [9, 10], 30.0, "nm")
+    assert any("factor of 30" in note for note in pool([small, large], Recipe()).notes)
+    assert pool([small, small], Recipe()).notes == ()

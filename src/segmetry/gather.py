@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segmetry.measure import Distribution
 
 _POWERS = {"equivalent_diameter": 1, "area": 2, "volume": 3}
+_ALIKE = 10.0  # median sizes of images of one material seldom differ by more
 _POOLED = ("label", *_POWERS, "aspect_ratio", "circularity", "edge_weight", "touches_edge")
 """Columns that the statistics over all images are made of; the rest stays in the files."""
 
@@ -170,6 +171,12 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
             parts.append(table.assign(**{c: table[c] * factor**p for c, p in _POWERS.items() if c in table}))
     objects = pd.concat(parts, ignore_index=True)
     objects.attrs["units"] = {c: unit if p == 1 else f"{unit}^{p}" for c, p in _POWERS.items() if c in objects}
+    medians = [table["equivalent_diameter"].median() for table in parts]
+    if (ratio := max(medians) / min(medians)) > _ALIKE:
+        notes.append(
+            f"median sizes differ between images by a factor of {ratio:.0f}: if they show different materials, "
+            "statistics over all mean little."
+        )
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
     errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
     chosen = recipe.statistics

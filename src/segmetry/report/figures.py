@@ -49,6 +49,8 @@ _STYLE: dict[str, Any] = {
     "path.simplify_threshold": 0.3,
 }
 MAX_POINTS = 800
+WIDE = 30.0
+"""Ratio of sizes from which on an axis is logarithmic."""
 MAX_NAMES = 40
 
 NAMES = {
@@ -249,7 +251,10 @@ def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | 
             left.axvline(whole[0], color=SECOND, linewidth=1)
             left.annotate("pooled", (whole[0], 1), xycoords=("data", "axes fraction"), ha="center", va="bottom",
                           color=SECOND, fontsize=7.5)  # fmt: skip
-    left.hlines(at[seen], d50[seen, 1], d50[seen, 2], color=ACCENT, linewidth=1)
+    wide = d50[0, 0] > 0 and d50[-1, 0] / d50[0, 0] > WIDE
+    # On a logarithmic axis an end at 0 is drawn a decade below its value.
+    low = np.maximum(d50[:, 1], d50[:, 0] / 10) if wide else d50[:, 1]
+    left.hlines(at[seen], low[seen], d50[seen, 2], color=ACCENT, linewidth=1)
     left.plot(d50[:, 0], at, linestyle="none", marker="o", markersize=3.5, color=ACCENT)
     counts = np.array([row.get("n") or 0 for _, row in kept], float)
     right.hlines(at, 0, counts, color=LINE, linewidth=1)
@@ -268,6 +273,8 @@ def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | 
     right.set_xlim(left=0)
     left.set_xlabel(_label("D50", pretty_unit(unit)))
     right.set_xlabel("particles")
+    if wide:
+        _log_axis(left)
     return figure
 
 
