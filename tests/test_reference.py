@@ -22,7 +22,8 @@ def test_every_command_is_documented():
 
     def leaves(command, path=""):
         for name, child in getattr(command, "commands", {}).items():
-            yield from leaves(child, f"{path} {name}".strip()) if hasattr(child, "commands") else [f"{path} {name}".strip()]
+            whole = f"{path} {name}".strip()
+            yield from leaves(child, whole) if hasattr(child, "commands") else [whole]
 
     page = (FOLDER / "commands.md").read_text(encoding="utf-8")
     for command in leaves(get_command(app)):

@@ -6,7 +6,9 @@ from segmetry.io import read, write_image
 from segmetry.types import Calibration, Image
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int32", "float32", "float64", "bool", "float16", "int64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "uint32", "int32", "float32", "float64", "bool", "float16", "int64"]
+)
 @pytest.mark.parametrize("shape", [(7, 9), (3, 7, 9)])
 def test_an_image_comes_back_with_its_pixel_size(tmp_path, dtype, shape):
     pixels = (np.random.default_rng(1).normal(size=shape) * 50).astype(dtype)

@@ -14,7 +14,6 @@ from segmetry.segment.methods import Method, Scene
 from segmetry.segment.table import method_from
 from segmetry.types import SPATIAL_AXES, Image, Segmentation
 
-
 _LARGEST = 1e12
 """Largest pixel: squares and products of three derivatives have to fit float32."""
 
