@@ -1,7 +1,8 @@
 """How well `hybrid` finds the particles of the EMPS training images, chosen and judged on different publications.
 
-    python studies/emps_hybrid.py collect [--set smoothing=2]...   # minutes: every candidate, both polarities
-    python studies/emps_hybrid.py report                           # fits, judges by publication, prints the figures
+    python studies/emps_hybrid.py collect [--mask] [--set smoothing=2]...   # minutes: every candidate, both polarities
+    python studies/emps_hybrid.py report [--mask]          # fits, judges by publication, prints the figures
+    python studies/emps_hybrid.py borders                  # where labels lie beside fitted edges
     python studies/emps_hybrid.py sheet FOLDER                     # overlays to look at
 
 `collect` keeps what it found in scratch/emps_hybrid/ (not part of the repository). The images are publishers' figures:
@@ -19,19 +20,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 import realdata
-from segmetry.evaluate import average_precision
+from segmetry.evaluate import average_precision, match
 from segmetry.segment import method_from, polarity, segment
 from segmetry.segment.hybrid import CANDIDATES, Hybrid, global_levels
 from segmetry.segment.methods import Scene
-from segmetry.segment.particles import make_view
+from segmetry.segment.particles import drop_small_labels, make_view
 from segmetry.segment.plausibility import CUES
 from segmetry.types import Image
 
 CACHE = realdata.ROOT / "scratch" / "emps_hybrid"
 SEED = 0
 FOLDS, REPEATS = 5, 4
+AT = (0.5, 0.75, 0.9)
 
 
 def read(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -92,18 +95,16 @@ def examine(task: tuple[str, dict, bool]) -> dict:
         found = record.candidate_cues(view.pixels, levels)
         rows = []
         for candidate, cues in zip(CANDIDATES, found, strict=True):
-            labels = record.labels_of(candidate, view, levels)
-            if valid is not None:
-                labels = np.where(valid, labels, 0)
-            rows.append(
-                {
-                    "cues": cues.tolist(),
-                    "ap": average_precision(truth, labels, (0.5, 0.75)).tolist(),
-                }
-            )
+            half = record.labels_of(candidate, view, levels)
+            row = {"cues": cues.tolist()}
+            for key, labels in (("half-height", half), ("ap", record.outlines(view, half, {}))):
+                if valid is not None:
+                    labels = drop_small_labels(np.where(valid, labels, 0), record.min_size)
+                row[key] = average_precision(truth, labels, AT).tolist()
+            rows.append(row)
         out[side] = rows
         plain = segment(Image(image, ignore=ignore), "otsu", options={"polarity": side, "split": False})
-        out[f"otsu {side}"] = average_precision(truth, plain.labels, (0.5, 0.75)).tolist()
+        out[f"otsu {side}"] = average_precision(truth, plain.labels, AT).tolist()
     return out
 
 
@@ -160,13 +161,15 @@ class Findings:
         self.polarity_cues = np.array([polarity.cues(read(n)[0].astype(np.float32)) for n in self.names])
         sides = ("dark", "bright")
         shape = (len(self.names), 2, len(CANDIDATES))
-        self.cues, self.ap = np.full((*shape, len(CUES)), np.nan), np.full((*shape, 2), np.nan)
-        self.otsu = np.full((len(self.names), 2, 2), np.nan)
+        self.cues, self.ap = np.full((*shape, len(CUES)), np.nan), np.full((*shape, len(AT)), np.nan)
+        self.half = self.ap.copy()
+        self.otsu = np.full((len(self.names), 2, len(AT)), np.nan)
         for i, name in enumerate(self.names):
             for k, side in enumerate(sides):
                 if side in rows[name]:
                     self.cues[i, k] = [c["cues"] for c in rows[name][side]]
                     self.ap[i, k] = [c["ap"] for c in rows[name][side]]
+                    self.half[i, k] = [c["half-height"] for c in rows[name][side]]
                     self.otsu[i, k] = rows[name][f"otsu {side}"]
 
     def choose(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +177,7 @@ class Findings:
         side = (self.polarity_cues[test] @ fit_polarity(self.polarity_cues[train], self.contrast[train] > 0)) > 0
         side = side.astype(int)
         right = (self.contrast[train] > 0).astype(int)
-        weights = fit_plausibility(self.cues[train, right], self.ap[train, right, :, 0])
+        weights = fit_plausibility(self.cues[train, right], self.half[train, right, :, 0])
         return side, np.argmax(expand(self.cues[test, side]) @ weights, axis=1)
 
 
@@ -192,7 +195,9 @@ def interval(values: np.ndarray, publication: np.ndarray) -> tuple[float, float,
 def held_out(data: Findings) -> dict[str, np.ndarray]:
     """Return per image, averaged over the repeats: scores of what was chosen without its publication."""
     n = len(data.names)
-    out = {k: np.zeros(n) for k in ("right", "AP50", "AP75", "AP50 right side", "otsu AP50", "otsu AP75")}
+    kinds = {"fitted": data.ap, "half-height": data.half}
+    out = {"right": np.zeros(n), "AP50 right side": np.zeros(n)}
+    out |= {f"{name} AP{round(100 * at)}": np.zeros(n) for name in (*kinds, "otsu") for at in AT}
     rng = np.random.default_rng(SEED)
     for _ in range(REPEATS):
         fold = rng.permutation(data.publication.max() + 1)[data.publication] % FOLDS
@@ -202,15 +207,21 @@ def held_out(data: Findings) -> dict[str, np.ndarray]:
             side, candidate = data.choose(train, test)
             true_side = (data.contrast[test] > 0).astype(int)
             out["right"][test] += side == true_side
-            out["AP50"][test] += data.ap[test, side, candidate, 0]
-            out["AP75"][test] += data.ap[test, side, candidate, 1]
-            out["otsu AP50"][test] += data.otsu[test, side, 0]
-            out["otsu AP75"][test] += data.otsu[test, side, 1]
+            for i, at in enumerate(AT):
+                for name, ap in kinds.items():
+                    out[f"{name} AP{round(100 * at)}"][test] += ap[test, side, candidate, i]
+                out[f"otsu AP{round(100 * at)}"][test] += data.otsu[test, side, i]
             knows = data.cues[test, true_side]
             right = (data.contrast[train] > 0).astype(int)
-            best = np.argmax(expand(knows) @ fit_plausibility(data.cues[train, right], data.ap[train, right, :, 0]), 1)
+            best = np.argmax(
+                expand(knows) @ fit_plausibility(data.cues[train, right], data.half[train, right, :, 0]), 1
+            )
             out["AP50 right side"][test] += data.ap[test, true_side, best, 0]
-    return {k: v / REPEATS for k, v in out.items()}
+    out = {k: v / REPEATS for k, v in out.items()}
+    for at in (round(100 * a) for a in AT):
+        out[f"fitted - half-height AP{at}"] = out[f"fitted AP{at}"] - out[f"half-height AP{at}"]
+        out[f"fitted - otsu AP{at}"] = out[f"fitted AP{at}"] - out[f"otsu AP{at}"]
+    return out
 
 
 def report(path: Path) -> None:
@@ -220,7 +231,7 @@ def report(path: Path) -> None:
     print(f"dark {np.sum(data.contrast < 0)}, bright {np.sum(data.contrast > 0)}")
     print(f"held out by publication, {FOLDS} folds x {REPEATS}: mean over images [95 %, publications drawn anew]")
     for name, values in held_out(data).items():
-        print("  {:18s} {:.3f} [{:.3f}, {:.3f}]".format(name, *interval(values, data.publication)))
+        print("  {:26s} {:6.3f} [{:6.3f}, {:6.3f}]".format(name, *interval(values, data.publication)))
     true_side = (data.contrast > 0).astype(int)
     rows = np.arange(len(data.names))
     ap = data.ap[rows, true_side, :, 0]
@@ -229,8 +240,58 @@ def report(path: Path) -> None:
         print(f"  {candidate.name:24s} {value:.3f}")
     print(f"  {'the best of each image':24s} {ap.max(axis=1).mean():.3f}")
     print("WEIGHTS of polarity:", np.round(fit_polarity(data.polarity_cues, data.contrast > 0), 2).tolist())
-    weights = fit_plausibility(data.cues[rows, true_side], ap)
+    weights = fit_plausibility(data.cues[rows, true_side], data.half[rows, true_side, :, 0])
     print("WEIGHTS of plausibility", CUES, ":", [float(f"{w:.4g}") for w in weights])
+
+
+def borders_of(name: str) -> dict[str, list[float]]:
+    """Return how far labels lie outside the found edges (px), and found / labelled diameter, of matched particles."""
+    cv2.setNumThreads(1)
+    image, truth = read(name)
+    ignore = ignore_mask(name, image, True)
+    side = "bright" if true_contrast(image, truth) > 0 else "dark"
+    out: dict[str, list[float]] = {}
+    for edges in ("fitted", "half-height"):
+        found = segment(Image(image, ignore=ignore), options={"polarity": side, "edges": edges}).labels
+        pairs = match(truth, found)
+        area, area_truth = np.bincount(found.ravel()), np.bincount(truth.ravel())
+        boxes, boxes_truth = find_objects(found), find_objects(truth)
+        for t, p in zip(pairs.truth, pairs.prediction, strict=True):
+            both = zip(boxes[p - 1], boxes_truth[t - 1], strict=True)
+            box = tuple(slice(max(min(a.start, b.start) - 1, 0), max(a.stop, b.stop) + 1) for a, b in both)
+            mine, label = (found[box] == p).view(np.uint8), (truth[box] == t).view(np.uint8)
+            outline = (mine > 0) & (cv2.erode(mine, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))) == 0)
+            # Depth of pixel centres below the label's border; those of the outline lie half a pixel inside it.
+            inside, outside = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (label, 1 - label))
+            depth = np.where(label > 0, inside - 0.5, 0.5 - outside)
+            out.setdefault(f"{edges} px", []).append(float(np.median(depth[outline])) - 0.5)
+            out.setdefault(f"{edges} ratio", []).append(float(np.sqrt(area[p] / area_truth[t])))
+            out.setdefault(f"{edges} diameter", []).append(float(2 * np.sqrt(area_truth[t] / np.pi)))
+    return out
+
+
+def borders(every: int = 2) -> None:
+    """Print where labels lie beside the edges, over publications so that none with many particles decides."""
+    publications = realdata.emps_publications()
+    names = sorted(publications)[::every]
+    rows = [borders_of(name) for name in names]
+    print(
+        f"{len(names)} images; labels outside the found edge (px, > 0), and found / labelled diameter: median of each"
+    )
+    print("image, then median over images and quartiles")
+    for edges in ("fitted", "half-height"):
+        for low, high in ((0, np.inf), (0, 20), (20, 50), (50, 100), (100, np.inf)):
+            offsets, ratios, n = [], [], 0
+            for row in rows:
+                size = np.array(row.get(f"{edges} diameter", []))
+                use = (size >= low) & (size < high)
+                if use.sum() >= 3:
+                    n += int(use.sum())
+                    offsets.append(np.median(np.array(row[f"{edges} px"])[use]))
+                    ratios.append(np.median(np.array(row[f"{edges} ratio"])[use]))
+            if offsets:
+                quartiles = [np.round(np.quantile(v, (0.5, 0.25, 0.75)), 3) for v in (offsets, ratios)]
+                print(f"  {edges:12s} {low:4.0f}-{high:4.0f} px, {len(offsets)} images, {n} particles:", *quartiles)
 
 
 def sheet(folder: Path, names: list[str]) -> None:
@@ -257,7 +318,7 @@ def sheet(folder: Path, names: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("collect", "report", "sheet"))
+    parser.add_argument("what", choices=("collect", "report", "borders", "sheet"))
     parser.add_argument("folder", nargs="?", default="scratch/emps_hybrid/sheets")
     parser.add_argument("--set", action="append", default=[], help="an option of hybrid, such as specks=0.1")
     parser.add_argument("--jobs", type=int, default=1)
@@ -273,6 +334,8 @@ def main(arguments: list[str] | None = None) -> int:
         report(collect(options, given.jobs, given.mask))
     elif given.what == "report":
         report(CACHE / f"{key}{'_masked' if given.mask else ''}.json")
+    elif given.what == "borders":
+        borders()
     else:
         names = sorted(realdata.emps_publications())
         sheet(Path(given.folder), [str(n) for n in np.random.default_rng(SEED).permutation(names)[: given.images]])

@@ -44,9 +44,11 @@ _RIMS = tuple(
     (height, width) for height in (0.5, 1.0, 2.0, 4.0) for width in (1.5, 3.0, 6.0)
 )  # px: widths of overshoots
 _KIND = np.array([0] + [1] * len(_ABSORPTIONS) + [2] * len(_RIMS), np.int64)
+_HANDICAP = np.where(_KIND == 2, 3.0, 1.0)  # twelve overshoots fit any wiggle: one must leave a third of the misfit
 _RATIO = 1.1  # radii within this ratio share their templates
 _SAMPLE = 60  # particles that choose the blur
 _MIN_RADIUS = 3.0  # px
+_MAX_SHARE = 0.3  # of the radius: an edge further off is another one
 _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
 _CLEAR = 3.0  # standard deviations of the noise from which on a grey tells inside from outside
 
@@ -88,15 +90,18 @@ def place_edges(
     right within 0.3 px, where half-height is wrong by 1.3 to 7.6 px; see `docs/studies/edges.md`.
     """
     info: dict[str, Any] = {}
+    sigmas = _SIGMAS
     for _ in range(passes):
         if labels.max(initial=0) == 0:
             break
-        labels, info = _one_pass(image, labels, noise, valid)
+        labels, info = _one_pass(image, labels, noise, valid, sigmas)
+        near = _SIGMAS.index(info["blur_px"]) if info["blur_px"] else 0
+        sigmas = _SIGMAS[max(near - 1, 0) : near + 2]
     return Edges(labels, info)
 
 
 def _one_pass(
-    image: np.ndarray, labels: np.ndarray, noise: float, valid: np.ndarray | None
+    image: np.ndarray, labels: np.ndarray, noise: float, valid: np.ndarray | None, sigmas: tuple[float, ...]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     near = surroundings(labels, _OUT + 0.5)
     depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
@@ -114,10 +119,10 @@ def _one_pass(
     fit = fit[fit > 0]
     kind, shift = np.full(n + 1, -1), np.zeros(n + 1, np.float32)
     level, base = np.full(n + 1, np.inf, np.float32), np.zeros(n + 1, np.float32)
-    sigma = _blur(means, weights, radius, where, fit) if fit.size else 0.0
+    sigma = _blur(means, weights, radius, where, fit, sigmas) if fit.size else 0.0
     for size, members in _by_size(radius, fit):
-        found = _search(means[members], weights[members], _templates(size, sigma), _starts(where))
-        good = found[:, 1] < _MAX_RESIDUAL
+        found = _search(means[members], weights[members], _templates(size, sigma), _starts(where), _HANDICAP)
+        good = (found[:, 1] < _MAX_RESIDUAL) & (np.abs(found[:, 2]) < _MAX_SHARE * radius[members] + 0.5)
         members, found = members[good], found[good]
         kind[members] = _KIND[found[:, 0].astype(int)]
         shift[members], level[members], base[members] = found[:, 2], found[:, 3], found[:, 4]
@@ -134,16 +139,23 @@ def _by_size(radius: np.ndarray, fit: np.ndarray) -> list[tuple[int, np.ndarray]
     return [(int(c), fit[classes == c]) for c in np.unique(classes)]
 
 
-def _blur(means: np.ndarray, weights: np.ndarray, radius: np.ndarray, where: np.ndarray, fit: np.ndarray) -> float:
+def _blur(
+    means: np.ndarray,
+    weights: np.ndarray,
+    radius: np.ndarray,
+    where: np.ndarray,
+    fit: np.ndarray,
+    sigmas: tuple[float, ...],
+) -> float:
     """Return the blur (px) that fits the particles of an image best together."""
     # The largest have the best profiles.
     some = fit[np.argsort(-weights[fit].sum(1), kind="stable")][:_SAMPLE]
-    misfit = np.zeros(len(_SIGMAS))
+    misfit = np.zeros(len(sigmas))
     for size, members in _by_size(radius, some):
-        for i, sigma in enumerate(_SIGMAS):
-            found = _search(means[members], weights[members], _templates(size, sigma), _starts(where))
+        for i, sigma in enumerate(sigmas):
+            found = _search(means[members], weights[members], _templates(size, sigma), _starts(where), _HANDICAP)
             misfit[i] += np.log(found[:, 1] + 1e-4).sum()
-    return _SIGMAS[int(misfit.argmin())]
+    return sigmas[int(misfit.argmin())]
 
 
 def _starts(where: np.ndarray) -> np.ndarray:
@@ -220,12 +232,12 @@ def _misfit(weight, deviation, total, start, template, shift):
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(means, weights, templates, starts):
+def _search(means, weights, templates, starts, handicaps):
     """Best template, misfit, place (px), grey at the edge and grey of the surroundings of each particle."""
     found = np.zeros((means.shape[0], 5))
     zero = round(-_X[0] / _FINE)
     for k in range(means.shape[0]):
-        found[k, 1] = np.inf
+        found[k, 1] = least = np.inf
         used = np.flatnonzero(weights[k] > 0)
         start, weight = starts[used], weights[k][used]
         weight /= weight.sum()
@@ -246,7 +258,8 @@ def _search(means, weights, templates, starts):
                 continue
             for shift in range(max(place - _COARSE + 1, _SHIFTS[0]), min(place + _COARSE, _SHIFTS[-1] + 1)):
                 left, factor, mean = _misfit(weight, deviation, total, start, template, shift)
-                if left < found[k, 1]:
+                if left * handicaps[t] < least:
+                    least = left * handicaps[t]
                     base = centre - factor * mean
                     found[k, 0], found[k, 1], found[k, 2] = t, left, shift * _FINE
                     found[k, 3], found[k, 4] = base + factor * template[zero], base

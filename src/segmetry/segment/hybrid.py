@@ -22,7 +22,7 @@ from segmetry.segment.split import split_touching
 SIDE = 1024
 """Candidates are compared on the middle of an image, of at most this side, reduced by two, in px."""
 LARGE = 1 << 20
-"""Histograms are of every second pixel along each axis from four times so many pixels on, of every third from nine..."""
+"""Histograms are of every k-th pixel along each axis where an image has at least k² times so many pixels."""
 
 
 class Candidate(NamedTuple):
