@@ -51,6 +51,18 @@ class TestSegment:
         )
         assert tifffile.imread(tmp_path / "2/a.tif").max() == 1
 
+    def test_it_never_writes_over_an_image_that_it_reads(self, cli, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", three_disks())
+        before = path.read_bytes()
+        ran = cli("segment", path, "-o", tmp_path, "-m", "otsu")
+        assert ran.code == 2
+        assert "overwrite" in ran.err
+        assert ran.err.count("\n") == 1
+        assert path.read_bytes() == before
+        write_png(tmp_path / "b.png", three_disks())
+        assert cli("segment", tmp_path / "b.png", "-o", tmp_path, "-m", "otsu").code == 0
+        assert tifffile.imread(tmp_path / "b.tif").max() == 3
+
     def test_failures(self, cli, tmp_path):
         (tmp_path / "bad.tif").write_bytes(b"II*")
         path = write_tiff(tmp_path / "good.tif", three_disks())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segmetry.batch import Outcome, Task, clear, default_jobs, is_done, run, write_failures
 from segmetry.cli.options import open_output
 from segmetry.cli.progress import follow
+from segmetry.errors import OptionError
 from segmetry.inputs import find_inputs, name_folders
 from segmetry.recipe import Recipe
 
@@ -118,6 +119,10 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
     """Write label images into `out`; return the exit code."""
     tasks = name_folders(find_inputs(inputs))
+    own = {task.path.resolve() for task in tasks}
+    for task in tasks:
+        if (target := out / f"{task.folder}.tif").resolve() in own:
+            raise OptionError(f"{target}: the labels would overwrite this image; name another output folder with -o.")
     open_output(out)
     outcomes, stopped = _collect(tasks, SegmentWork(recipe, out), jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]
