@@ -11,6 +11,7 @@ import pytest
 from segmetry.errors import ShapeMismatchError
 from segmetry.measure.distributions import distribution
 from segmetry.measure.summary import summarise
+from segmetry.measure.table import measure
 from segmetry.types import Calibration
 
 NM = Calibration((0.5, 0.5), "nm", 0.01, "user")
@@ -104,10 +105,47 @@ def test_few_particles(n):
 
 def test_volumes_and_bad_frames():
     rng = np.random.default_rng(5)
-    table = pd.DataFrame({f"centroid-{k}": rng.uniform(0, 10, 40) for k in range(3)} | {"area": np.ones(40)})
+    table = pd.DataFrame({f"centroid-{k}": rng.uniform(0, 10, 40) for k in range(3)} | {"volume": np.ones(40)})
     found = summarise(table, frame_shape=(10, 10, 10), calibration=Calibration((2, 2, 2), "µm"))
     assert found["number_density"].value == pytest.approx(40 / 8000)
     assert found["number_density"].unit == "µm^-3"
     assert found["volume_fraction"].value == pytest.approx(40 / 8000)
     with pytest.raises(ShapeMismatchError, match="3 axes"):
         summarise(table, frame_shape=(10, 10, 10), calibration=NM)
+
+
+def test_the_table_of_a_volume_gives_its_volume_fraction():
+    labels = np.zeros((20, 30, 40), np.int32)
+    labels[4:10, 5:15, 6:16], labels[12:16, 18:24, 20:30] = 1, 2
+    spacing = Calibration((3.0, 0.5, 0.25), "nm", 0.01, "user")
+    found = summarise(measure(labels, calibration=spacing), frame_shape=labels.shape, calibration=spacing)
+    assert found["volume_fraction"].value == pytest.approx(np.mean(labels > 0))
+    assert "area_fraction" not in found
+
+
+def test_a_share_of_the_area_ends_at_one():
+    labels = np.zeros((100, 100), np.int32)
+    for k, (row, col) in enumerate(((2, 2), (52, 2), (2, 52), (52, 52)), start=1):
+        labels[row : row + 44, col : col + 44] = k
+    share = summarise(measure(labels), frame_shape=labels.shape, calibration=Calibration.unknown())["area_fraction"]
+    assert share.value == pytest.approx(4 * 44**2 / 1e4)
+    assert share.low < share.value < share.high <= 1
+
+
+def test_a_frame_that_cuts_every_particle_knows_no_density():
+    """Two slabs fill the frame: "no particle, at most 3.7 per frame" would be wrong."""
+    labels = np.ones((50, 50), np.int32)
+    labels[:, 24:] = 0
+    labels[:, 26:] = 2
+    found = summarise(measure(labels), frame_shape=labels.shape, calibration=Calibration.unknown())["number_density"]
+    assert math.isnan(found.value)
+    assert math.isnan(found.high)
+    assert "cuts all 2 particles" in found.note
+    labels = np.zeros((50, 50), np.int32)
+    labels[:4, 10:30] = 1  # 20 px long: seen whole with a chance of 0.58 ** 2 at most
+    found = summarise(measure(labels), frame_shape=labels.shape, calibration=Calibration.unknown())["number_density"]
+    assert found.value == 0
+    assert found.high > -math.log(0.025) / 2500 / 0.58**2
+    empty = summarise(measure(0 * labels), frame_shape=labels.shape, calibration=Calibration.unknown())
+    assert empty["number_density"].value == 0
+    assert empty["number_density"].high == pytest.approx(-math.log(0.025) / 2500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,7 @@ class _Place:
         self.spacing, self.unit = np.asarray(calibration.spacing), calibration.unit
         self.sides = tuple(float(s) for s in np.asarray(shape) * self.spacing)
         self.edge_correction, self.ndim = edge_correction, len(shape)
+        self.content = "area" if self.ndim == 2 else "volume"
 
     def points(self, table: pd.DataFrame) -> np.ndarray:
         """Return centres from the corner of the frame; pixel centres are half a pixel away from it."""
@@ -121,12 +123,27 @@ class _Place:
         if self.edge_correction and "edge_weight" in table.columns:
             weights = table["edge_weight"].to_numpy(float)
         kept = np.isfinite(weights) & (weights > 0)
+        if len(table) and not kept.any():
+            return self._all_cut(table, level)
         return number_density(
             self.points(table)[kept], self.sides, weights=weights[kept] if kept.any() else None, level=level
         )
 
+    def _all_cut(self, table: pd.DataFrame, level: float) -> Counting:
+        """Return the density where the frame cuts every particle: 0, with room for those of the largest size seen."""
+        none = number_density(self.points(table)[:0], self.sides, level=level)
+        size = next((c for c in ("feret_max", "equivalent_diameter") if c in table.columns), None)
+        largest = float(np.nanmax(table[size].to_numpy(float), initial=0.0)) if size else 0.0
+        room = 1 - (largest + self.spacing) / np.asarray(self.sides)
+        note = f"the frame cuts all {len(table)} particles"
+        if (room <= 0).any():
+            return Counting(math.nan, math.nan, math.nan, 0, "none", f"{note}: it is too small to count them")
+        return none._replace(high=none.high / float(np.prod(room)), note=note)
+
     def fraction(self, table: pd.DataFrame, level: float) -> Counting:
-        return number_density(self.points(table), self.sides, weights=table["area"].to_numpy(float), level=level)
+        """Return the share that all particles cover; as a share it ends at 1."""
+        found = number_density(self.points(table), self.sides, weights=table[self.content].to_numpy(float), level=level)
+        return found._replace(high=max(min(found.high, 1.0), found.value)) if math.isfinite(found.high) else found
 
     def estimates(
         self, table: pd.DataFrame, samples: Sequence[pd.DataFrame], level: float, rel: float
@@ -134,8 +151,8 @@ class _Place:
         wanted: list[tuple[str, str, int, Callable[[pd.DataFrame, float], Counting]]] = [
             ("number_density", f"{self.unit}^{-self.ndim}", -self.ndim, self.number)
         ]
-        if "area" in table.columns:
-            wanted.append(("area_fraction" if self.ndim == 2 else "volume_fraction", "", 0, self.fraction))
+        if self.content in table.columns:
+            wanted.append((f"{self.content}_fraction", "", 0, self.fraction))
         found = {
             name: combine(
                 name,
