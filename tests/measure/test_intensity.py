@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmetry.measure import label, measure
+from segmetry.measure import label, measure, measure_threshold
 from segmetry.types import Calibration
 
 
@@ -101,6 +101,16 @@ def test_saturation():
     assert measure(labels, image.astype(float))["saturated"].tolist() == [False, False]  # a float names no limit
     image[labels == 2] = 0
     assert measure(labels, image)["saturated"].tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("kind", "top"), [("int16", 32767), ("int16", 4095), ("int32", 16383), ("uint32", 2**32 - 1)])
+def test_saturation_of_whole_numbers_of_any_type(kind, top):
+    """Cameras of 12 and 14 bits come in signed types as well (DM3 and DM4 files)."""
+    labels = np.zeros((20, 40), np.int32)
+    labels[5:15, 5:15], labels[5:15, 25:35] = 1, 2
+    image = np.where(labels == 1, top, np.where(labels == 2, top - 1, 100)).astype(kind)
+    assert measure(labels, image)["saturated"].tolist() == [True, False]
+    assert measure_threshold(image, 200)["saturated"].tolist() == [True, False]
 
 
 def test_std_of_large_numbers_does_not_cancel():

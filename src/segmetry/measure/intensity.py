@@ -37,10 +37,13 @@ class Rings(NamedTuple):
     step_col: np.ndarray
 
 
-def intensities(runs: Runs, image: np.ndarray) -> Intensities:
-    """Return mean, standard deviation (of the population), least and largest intensity, and the share at the limits."""
+def intensities(runs: Runs, image: np.ndarray, limits: tuple[float, float] | None = None) -> Intensities:
+    """Return mean, standard deviation (of the population), least and largest intensity, and the share at the limits.
+
+    `limits` are `clip_levels` of the image, of its own type where that was another one.
+    """
     sums = np.zeros((runs.n_regions, 7))
-    low, high = clip_levels(image)
+    low, high = clip_levels(image) if limits is None else limits
     lines = image.reshape(-1, image.shape[-1]) if image.size else image.reshape(0, 1)
     kernel = _whole_intensities if image.dtype.kind == "u" else _intensities
     kernel(runs.start, runs.stop, runs.region, runs.first, lines, low, high, sums)

@@ -34,12 +34,15 @@ class Regions:
         Intensities, in the shape of the label image.
     ignore : array of bool or None
         True where pixels are not specimen.
+    limits : (low, high) or None
+        Intensities at and beyond which a pixel is saturated, where the image came in another type than it has here.
     """
 
     runs: Runs
     calibration: Calibration
     image: np.ndarray | None = None
     ignore: np.ndarray | None = None
+    limits: tuple[float, float] | None = None
 
     @property
     def n(self) -> int:
@@ -149,7 +152,7 @@ class Regions:
         """Intensities inside; all nan without an image."""
         if self.image is None:
             return Intensities(*np.full((5, self.n), np.nan))
-        return intensities(self.runs, self.image)
+        return intensities(self.runs, self.image, self.limits)
 
     @cached_property
     def rings(self) -> Rings:

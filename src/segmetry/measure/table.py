@@ -9,6 +9,7 @@ import numpy as np
 
 from segmetry.errors import CalibrationError, ImageError, OptionError, ShapeMismatchError, unknown_name
 from segmetry.measure.catalogue import MEASURES, Measure
+from segmetry.measure.intensity import clip_levels
 from segmetry.measure.labelling import as_labels
 from segmetry.measure.regions import Regions
 from segmetry.measure.runs import runs_of_labels
@@ -71,7 +72,7 @@ def measure(
     array = as_labels(array, signs=False)
     pixels, calibration, ignore = check_inputs(array.shape, image, calibration, ignore, "measure")
     chosen = choose(measures, array.ndim, pixels is not None)
-    regions = Regions(runs_of_labels(array), calibration, pixels, ignore)
+    regions = Regions(runs_of_labels(array), calibration, pixels, ignore, limits_of(image))
     regions.__dict__["labels"] = array  # what it would paint from the runs is already here
     return tabulate(regions, chosen)
 
@@ -106,6 +107,15 @@ def check_inputs(
         if ignore.shape != shape:
             raise ShapeMismatchError(f"{who}: labels are {shape} but the ignored pixels are {ignore.shape}.")
     return pixels, calibration, ignore
+
+
+def limits_of(image: Any) -> tuple[float, float] | None:
+    """Return the limits of the intensity range of an image whose type `plain_intensities` changes; else None."""
+    image = image.pixels if isinstance(image, Image) else image
+    image = None if image is None else np.asarray(image)
+    if image is None or image.dtype.kind not in "iu" or image.dtype in (np.uint8, np.uint16):
+        return None
+    return clip_levels(image)
 
 
 def plain_intensities(pixels: np.ndarray, who: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from segmetry.errors import ImageError, OptionError
 from segmetry.measure.labelling import check_connectivity
 from segmetry.measure.regions import Regions
 from segmetry.measure.runs import Runs, lowest_bit
-from segmetry.measure.table import check_inputs, choose, tabulate
+from segmetry.measure.table import check_inputs, choose, limits_of, tabulate
 from segmetry.types import Calibration, Image
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def measure_threshold(
     runs = threshold_runs(pixels, threshold, dark=dark, connectivity=connectivity, ignore=ignore)
     if min_pixels > 1:
         runs = _drop_small(runs, min_pixels)
-    return tabulate(Regions(runs, calibration, pixels, ignore), chosen)
+    return tabulate(Regions(runs, calibration, pixels, ignore, limits_of(image)), chosen)
 
 
 def otsu_threshold(image: np.ndarray, *, ignore: np.ndarray | None = None) -> float:
