@@ -14,8 +14,11 @@ import pytest
 
 from segmetry.errors import OptionError, WriteError
 from segmetry.measure import measure
+from segmetry.pipeline import analyse
+from segmetry.recipe import Recipe
 from segmetry.report import report, write_batch, write_result
 from segmetry.report.page import warnings_of
+from segmetry.report.prose import methods_paragraph
 from segmetry.report.several import as_batch
 from segmetry.report.text import format_estimate
 from segmetry.types import Calibration, Image
@@ -197,6 +200,30 @@ def test_metadata_and_bar_that_disagree_are_said(make_result):
         said = [w for w in warnings_of(changed) if "differ by" in w]
         assert len(said) == loud
         assert all("differ by 13 %" in w for w in said)
+
+
+def test_bar_and_pixels_that_are_not_square_agree_along_the_rows(make_result):
+    calibration = Calibration((1.04, 0.52), "nm", 0.0, "metadata", "tag")
+    result = make_result(40)  # the bar says 0.5198 nm
+    changed = dataclasses.replace(result, image=result.image.replace(calibration=calibration))
+    assert not any("differ by" in w for w in warnings_of(changed))
+    text = methods_paragraph(changed).text
+    assert "(260 × 200 px)" in text
+    assert "0.5200 × 1.040 nm (x × y)" in text, "in the order of the image's own size"
+
+
+def test_paragraph_of_a_volume_speaks_of_balls():
+    labels = np.zeros((24, 60, 60), np.int32)
+    grid = np.indices(labels.shape)
+    for k, centre in enumerate(((12, 15, 15), (12, 15, 45), (12, 45, 15), (12, 45, 45)), start=1):
+        labels[sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= 49] = k
+    pixels = np.where(labels > 0, 200, 50).astype(np.uint8)
+    spacing = Calibration((2.0, 1.0, 1.0), "nm", 0.01, "user")
+    text = methods_paragraph(analyse(Image(pixels, calibration=spacing), Recipe.build("otsu"))).text
+    assert "ball of equal volume" in text
+    assert "circle" not in text
+    assert "(D − 1 − Fz)" in text
+    assert "1.000 × 1.000 × 2.000 nm (x × y × z)" in text
 
 
 def test_saturated_particles_are_said(make_result):

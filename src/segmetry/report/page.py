@@ -136,7 +136,8 @@ def warnings_of(result: Result) -> list[str]:
             "--pixel-size “0.52 nm”."
         )
     elif bar is not None and calibration.source in ("metadata", "user") and not any("scale bar" in n for n in loud):
-        difference = _disagreement(calibration.pixel_size, calibration.unit, bar)
+        # Along the rows, where the bar lies.
+        difference = _disagreement(calibration.spacing[-1], calibration.unit, bar)
         if difference > 0.05:
             loud.append(
                 f"The {calibration.source} pixel size ({pixel_words(calibration)}) and the scale bar "

@@ -75,6 +75,16 @@ _METHOD_SOURCES = {
 _IN_THE_SPIRIT = ("hybrid", "hybrid-literal")
 """Methods that follow the idea of their source; what the source did exactly was not published."""
 
+_WEIGHTS = {
+    2: "WH/((W − 1 − Fx)(H − 1 − Fy)), which make up for the smaller chance of a large particle to lie whole inside "
+    "the frame (W × H: frame, Fx × Fy: the particle’s box, in px; one that reaches the outermost pixels counts as cut)",
+    3: "WHD/((W − 1 − Fx)(H − 1 − Fy)(D − 1 − Fz)), which make up for the smaller chance of a large particle to lie "
+    "whole inside the frame (W × H × D: frame, Fx × Fy × Fz: the particle’s box, in px; one that reaches the outermost "
+    "voxels counts as cut)",
+}
+_DIAMETER = {2: "diameter of the circle of equal area", 3: "diameter of the ball of equal volume"}
+"""By the number of axes: the weights that `edge_weight` holds, and what the equivalent diameter is."""
+
 _INTERVAL_SOURCES = {"order statistics": "hutson", "bootstrap": "efron"}
 """Words in an estimate's method, and the source of what they name."""
 
@@ -117,7 +127,8 @@ def methods_paragraph(result: Result) -> Paragraph:
     ignore = result.image.ignore
     if ignore is not None and ignore.any():
         write.say(f"burned-in text, scale bar and footer ({format_share(ignore.mean())} of the pixels) were left out.")
-    _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict())
+    ndim = len(result.image.spatial_shape)
+    _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict(), ndim)
     if result.radial is not None and result.radial.n > 1:
         write.say(
             f"the radial distribution function g(r) was estimated from {plural(result.radial.n, 'centre')} with exact "
@@ -139,25 +150,32 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     )
     write.say(_sources_sentence(batch.rows))
     _say_segmentation(write, batch.recipe.as_dict().get("segment", {}), {})
-    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict())
+    ndim = max((len((row.get("pixel_size") or {}).get("spacing") or ()) for row in batch.rows), default=2)
+    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2))
     _say_recipe(write, provenance.as_dict())
     return write.done()
 
 
 def pixel_words(calibration: Calibration) -> str:
-    """Return a pixel size with its uncertainty, such as ``0.520 nm ± 0.4 %``."""
+    """Return a pixel size with its uncertainty, such as ``0.520 nm ± 0.4 %``; unequal sides as x, y, z."""
     if not calibration.known:
         return "unknown"
-    sizes = [format_significant(s, 4) for s in calibration.spacing]
-    text = sizes[0] if len(set(sizes)) == 1 else " × ".join(sizes)
     uncertain = f" ± {format_share(calibration.rel_uncertainty)}" if calibration.rel_uncertainty else ""
-    return f"{text} {calibration.unit}{uncertain}"
+    return f"{_sizes(calibration)}{uncertain}"
+
+
+def _sizes(calibration: Calibration) -> str:
+    """Return the sides of a pixel; where they differ across, down, and between planes, as the image's own size is."""
+    sizes = [format_significant(s, 4) for s in reversed(calibration.spacing)]
+    if len(set(sizes)) == 1:
+        return f"{sizes[0]} {calibration.unit}"
+    return f"{' × '.join(sizes)} {calibration.unit} ({' × '.join('xyz'[: len(sizes)])})"
 
 
 def _pixel_sentence(calibration: Calibration, bar: Any) -> str:
     if not calibration.known:
         return "no pixel size was known, so all lengths are in pixels."
-    sizes = pixel_words(calibration).partition(" ±")[0]
+    sizes = _sizes(calibration)
     uncertain = (
         f"relative standard uncertainty {format_share(calibration.rel_uncertainty)}"
         if calibration.rel_uncertainty
@@ -214,7 +232,11 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
 
 
 def _say_statistics(
-    write: _Writer, distributions: Mapping[str, Any], estimates: Mapping[str, Estimate], recipe: Mapping[str, Any]
+    write: _Writer,
+    distributions: Mapping[str, Any],
+    estimates: Mapping[str, Estimate],
+    recipe: Mapping[str, Any],
+    ndim: int,
 ) -> None:
     number = distributions.get("number")
     if number is None or number.n == 0:
@@ -226,11 +248,7 @@ def _say_statistics(
         if number.n_dropped:
             were = "was" if number.n_dropped == 1 else "were"
             who = f"{plural(number.n_dropped, 'particle')} that touched the frame {were} left out; the other {who[4:]}"
-        write.say(
-            f"{who} entered with Miles–Lantuéjoul weights WH/((W − Fx)(H − Fy)), which make up for the smaller "
-            "chance of a large particle to lie whole inside the frame (W × H: frame, Fx × Fy: the particle’s box) "
-            f"{write.cite('miles', 'iso13322')}."
-        )
+        write.say(f"{who} entered with Miles–Lantuéjoul weights {_WEIGHTS[ndim]} {write.cite('miles', 'iso13322')}.")
     else:
         write.say(
             f"{who}, those that touch the frame among them, entered with equal weights: the frame’s bias against large "
@@ -241,9 +259,7 @@ def _say_statistics(
         return
     d50 = estimates.get("d50", shown[0][1])
     values = [f"{key.upper()} = {format_estimate(e.value, e.low, e.high, e.unit)}" for key, e in shown]
-    size = {"equivalent_diameter": "diameter of the circle of equal area"}.get(
-        number.measure, number.measure.replace("_", " ")
-    )
+    size = {"equivalent_diameter": _DIAMETER[ndim]}.get(number.measure, number.measure.replace("_", " "))
     write.say(f"the number-weighted {size} had {_and(values)} {write.cite('iso9276')}.")
     shares = [f"{cause} {format_share(s)}" for cause, s in d50.contributions.items() if np.isfinite(s) and s > 0.0005]
     if np.isfinite(d50.low) and np.isfinite(d50.high):
