@@ -332,7 +332,8 @@ def nearest_neighbours(
     A point whose neighbour is nearer than the edge has its true neighbour; it counts with one over the area in which
     a point with such a distance could lie (Hanisch 1984, doi:10.1080/02331888408801778). The interval of the mean
     includes that another frame would hold another number of points; that of the Clark-Evans ratio does not, as the
-    ratio refers to the density found. From one hundred points on, blocks of the frame are resampled, below it points.
+    ratio refers to the density found. From one hundred points on, blocks of the frame count as independent, below it
+    points.
     """
     from scipy.spatial import cKDTree
 
@@ -382,11 +383,11 @@ def _mean_distance(
         of_ratio = of_mean + np.bincount(index, half_density, n_parts) - 0.5 / n_parts
         variance_mean, dof = influence_variance(of_mean)
         variance_ratio, _ = influence_variance(of_ratio)
-        how = f"Student's t on the logarithm, {n_parts} blocks resampled"
+        how = f"Student's t on the logarithm, {n_parts} blocks independent"
     else:
         variance_ratio, dof = influence_variance(influence[kept])
         variance_mean = variance_ratio + 0.25 / n
-        how = "Student's t on the logarithm, points resampled"
+        how = "Student's t on the logarithm, points independent"
     ends = []
     for value, variance in ((mean, variance_mean), (ratio, variance_ratio)):
         factor = math.exp(student(level, dof) * math.sqrt(variance))

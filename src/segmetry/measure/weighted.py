@@ -152,7 +152,7 @@ def quantile_counting(sample: Sample, p: float, level: float) -> Counting:
             reach = _lognormal_limit(sample, p, m, 1 - tail)
             ends.append(min(reach, float(x[0])) if last == 0 else max(reach, float(x[-1])))
             notes = f"{n} particles are few for this quantile: an end rests on a log-normal tail"
-    return Counting(value, ends[0], ends[1], n, _resampled(sample, "order statistics"), notes)
+    return Counting(value, ends[0], ends[1], n, _by(sample, "order statistics"), notes)
 
 
 def _order(p: float, n: float, tail: float) -> float:
@@ -204,7 +204,7 @@ def mean_counting(sample: Sample, level: float) -> Counting:
     low, high = (value - error * _hall(sign * t, skewness) for sign in (1, -1))
     if sample.positive and low <= 0:
         low = value * math.exp(-t * error / value)
-    return Counting(value, low, high, n, _resampled(sample, "Student's t corrected for skewness"), _few_carry(sample))
+    return Counting(value, low, high, n, _by(sample, "Student's t corrected for skewness"), _few_carry(sample))
 
 
 def _hall(t: float, skewness: float) -> float:
@@ -243,7 +243,7 @@ def geometric_sd_counting(sample: Sample, level: float) -> Counting:
     half = z * c * math.sqrt(max(fourth - (m - 3) / m, 0.0) / (m - 1))
     log_square = math.log(c * math.log(value) ** 2)
     low, high = (_exp(_exp((log_square + sign * half) / 2)) for sign in (-1, 1))
-    return Counting(value, low, high, n, _resampled(sample, "Bonett's interval on ln x"), _few_carry(sample))
+    return Counting(value, low, high, n, _by(sample, "Bonett's interval on ln x"), _few_carry(sample))
 
 
 def span(sample: Sample) -> float:
@@ -277,7 +277,7 @@ def span_counting(sample: Sample, level: float) -> Counting:
     half = student(level, max(min(dof, sample.n_effective - 1), 1.0)) * math.sqrt(variance)
     factor = _exp(half)
     note = "; ".join(dict.fromkeys(q.note for q in quantiles if q.note))
-    return Counting(value, value / factor, value * factor, n, _resampled(sample, "delta method on ln span"), note)
+    return Counting(value, value / factor, value * factor, n, _by(sample, "delta method on ln span"), note)
 
 
 def lognormal_median_counting(sample: Sample, level: float) -> Counting:
@@ -402,7 +402,7 @@ def mode_counting(sample: Sample, level: float, rng: np.random.Generator) -> Cou
     tail = 0.5 - level / 2
     low, high = np.quantile(kernel.mode(kernel.draws(_MODE_DRAWS, rng)), [tail, 1 - tail])
     low, high = min(float(low), value), max(float(high), value)
-    return Counting(value, low, high, n, _resampled(sample, "percentile bootstrap of a kernel density"))
+    return Counting(value, low, high, n, f"percentile bootstrap of a kernel density, {_units(sample)} resampled")
 
 
 @dataclass(frozen=True)
@@ -461,8 +461,13 @@ def _exp(x: float) -> float:
     return math.exp(min(x, 700.0))
 
 
-def _resampled(sample: Sample, how: str) -> str:
-    return f"{how}, {'particles' if sample.groups is None else 'images'} resampled"
+def _units(sample: Sample) -> str:
+    return "particles" if sample.groups is None else "images"
+
+
+def _by(sample: Sample, how: str) -> str:
+    """Return how an interval was made, and what varies independently in it."""
+    return f"{how}, {_units(sample)} independent"
 
 
 def _too_few(n: int) -> str:
