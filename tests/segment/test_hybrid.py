@@ -65,7 +65,16 @@ def test_specks_are_dropped_counted_and_can_be_kept():
     found = segment(image, options={"polarity": "dark"})
     assert found.n_regions == 3
     assert found.info["specks"]["n"] == 2
-    assert segment(image, options={"polarity": "dark", "specks": 0}).n_regions == 5
+    # 5 % of the area of the typical one, of radius 40: 8.9 px in radius, 18 px across.
+    assert found.notes == (
+        "2 objects smaller than 18 px across were dropped as specks (5 % of the typical area); "
+        "--set specks=0 keeps them",
+    )
+    picking = found.info["picking"]
+    assert (picking["n_before"], picking["n_kept"], sum(picking["n_dropped"])) == (5, 3, 2)
+    everything = segment(image, options={"polarity": "dark", "specks": 0})
+    assert everything.n_regions == 5
+    assert everything.notes == ()
 
 
 def test_holes_and_small_objects_counted_on_paper():

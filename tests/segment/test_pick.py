@@ -74,3 +74,13 @@ def test_no_particle_and_one(rule):
     one = np.zeros((30, 30), np.int32)
     one[10:20, 10:20] = 1
     assert sum(pick_particles(one, rule).picking.n) == 1
+
+
+def test_what_was_dropped_before_counts_as_dropped_in_its_class():
+    labels = np.zeros((200, 200), np.int32)
+    for k in range(15):
+        labels[10 + 12 * (k // 5) :, :][:10, 20 * (k % 5) + 5 : 20 * (k % 5) + 15] = k + 1
+    account = pick_particles(labels, "all", dropped_areas=[4, 4, 4, 4, 4]).picking.as_dict()
+    assert (account["n_before"], account["n_kept"], account["share_dropped_total"]) == (20, 15, 0.25)
+    assert account["n"] == [5, 15]
+    assert account["share_dropped"] == [1.0, 0.0]

@@ -90,7 +90,7 @@ def place_edges(
     right within 0.3 px, where half-height is wrong by 1.3 to 7.6 px; see `docs/studies/edges.md`.
     """
     info: dict[str, Any] = {}
-    sigmas = _SIGMAS
+    sigmas: tuple[float, ...] = _SIGMAS
     for _ in range(passes):
         if labels.max(initial=0) == 0:
             break

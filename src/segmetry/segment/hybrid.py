@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import cv2
@@ -15,9 +17,10 @@ from segmetry.segment.edges import place_edges
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, large_components, remove_small
-from segmetry.segment.particles import Found, Particles, View, number_regions
+from segmetry.segment.particles import Found, Outline, Particles, View, number_regions
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
+from segmetry.types import Segmentation
 
 SIDE = 1024
 """Candidates are compared on the middle of an image, of at most this side, reduced by two, in px."""
@@ -79,7 +82,8 @@ class Hybrid(Particles):
     -----
     `specks` drops what has less than 5 % of the area of the typical particle, that is 22 % of its diameter. In a
     log-normal distribution of geometric standard deviation 1.5 that is one particle in 500. Set it to 0 where
-    the distribution is wider than that; `info["specks"]` counts what was dropped.
+    the distribution is wider than that. What was dropped is noted, counted in `info["specks"]`, and part of
+    the account `info["picking"]`; objects below `min_size` are not.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -168,7 +172,30 @@ class Hybrid(Particles):
         smallest = self.specks * typical_area(area[1:])
         specks = keep & (area < smallest)
         info["specks"] = {"n": int(specks.sum()), "smaller_than_px": float(smallest)}
+        info["dropped_areas"] = area[specks].tolist()
         return number_regions(labels, keep & ~specks)
+
+    def finish(
+        self,
+        mask: np.ndarray,
+        valid: np.ndarray | None,
+        info: Mapping[str, Any],
+        notes: list[str],
+        *,
+        outline: Outline | None = None,
+    ) -> Segmentation:
+        """Return numbered particles, with a note where specks were dropped."""
+        found = super().finish(mask, valid, info, notes, outline=outline)
+        specks = found.info["specks"]
+        if not specks["n"]:
+            return found
+        across = 2 * math.sqrt(specks["smaller_than_px"] / math.pi)
+        what = "1 object" if specks["n"] == 1 else f"{specks['n']} objects"
+        note = (
+            f"{what} smaller than {across:.0f} px across {'was' if specks['n'] == 1 else 'were'} dropped as specks "
+            f"({100 * self.specks:g} % of the typical area); --set specks=0 keeps them"
+        )
+        return replace(found, notes=(*found.notes, note))
 
     def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
         """Return numbered particles of a mask."""

@@ -107,12 +107,16 @@ class Objects(Method):
             labels = outline(labels, info)
         if valid is not None:
             labels = drop_small_labels(np.where(valid, labels, 0), self.min_size)
-        labels, picking = pick_particles(labels, self.pick, valid)
+        labels, picking = pick_particles(labels, self.pick, valid, dropped_areas=info.pop("dropped_areas", ()))
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
         return Segmentation(labels, "instance", info=info, notes=tuple(notes))
 
     def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-        """Return numbered objects of a 2D mask; what is worth knowing goes into `info`."""
+        """Return numbered objects of a 2D mask; what is worth knowing goes into `info`.
+
+        Areas (px) of particles that were dropped for their size go into ``info["dropped_areas"]``, for the account of
+        the picking.
+        """
         if self.fill_holes:
             mask = fill_holes(mask)
         mask = remove_small(mask, self.min_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -136,7 +137,9 @@ def _is_compact(mask: np.ndarray) -> bool:
     return 4 * np.pi * area / max(length * 0.95, 1e-9) ** 2 >= FORM_FACTOR
 
 
-def pick_particles(labels: np.ndarray, rule: str, valid: np.ndarray | None = None) -> Picked:
+def pick_particles(
+    labels: np.ndarray, rule: str, valid: np.ndarray | None = None, *, dropped_areas: Sequence[int] = ()
+) -> Picked:
     """Return the particles that a rule keeps, and how much of each size it dropped.
 
     Parameters
@@ -148,6 +151,8 @@ def pick_particles(labels: np.ndarray, rule: str, valid: np.ndarray | None = Non
         stand alone and look like one.
     valid : bool array, optional
         Where the specimen is.
+    dropped_areas : sequence of int, optional
+        Areas (px) of objects that were dropped before, for their size; they count as dropped.
     """
     area = np.bincount(labels.ravel(), minlength=1)
     n = area.size - 1
@@ -157,21 +162,23 @@ def pick_particles(labels: np.ndarray, rule: str, valid: np.ndarray | None = Non
     if rule == "isolated":
         keep &= isolated(labels)
     keep[0] = False
-    size = 2 * np.sqrt(area[1:] / np.pi) if labels.ndim == 2 else np.cbrt(6 * area[1:] / np.pi)
-    n_classes = int(min(8, max(1, n // 5)))
-    edges = np.unique(np.quantile(size, np.linspace(0, 1, n_classes + 1))) if n else np.zeros(0)
+    all_areas = np.concatenate([area[1:], np.asarray(dropped_areas, area.dtype)])
+    gone = np.concatenate([~keep[1:], np.ones(len(dropped_areas), bool)])
+    size = 2 * np.sqrt(all_areas / np.pi) if labels.ndim == 2 else np.cbrt(6 * all_areas / np.pi)
+    n_classes = int(min(8, max(1, size.size // 5)))
+    edges = np.unique(np.quantile(size, np.linspace(0, 1, n_classes + 1))) if size.size else np.zeros(0)
     if edges.size == 1:
         edges = np.array([edges[0], edges[0]])
     counts = np.zeros(max(edges.size - 1, 0), int)
     dropped = counts.copy()
-    if n:
+    if size.size:
         which = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, counts.size - 1)
         counts = np.bincount(which, minlength=counts.size)
-        dropped = np.bincount(which[~keep[1:]], minlength=counts.size)
+        dropped = np.bincount(which[gone], minlength=counts.size)
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     account = Picking(
         rule,
-        n,
+        size.size,
         int(keep.sum()),
         tuple(float(e) for e in edges),
         tuple(int(c) for c in counts),
