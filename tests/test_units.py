@@ -53,3 +53,13 @@ def test_best_unit_gives_readable_numbers(metres):
 def test_units_have_one_name():
     assert {normalise_unit(u) for u in ("um", "μm", "µm", "micron", "Micrometre")} == {"µm"}
     assert math.isclose(METRES[normalise_unit("angstrom")], 1e-10)
+
+
+@pytest.mark.parametrize(("text", "instead"), [("1,000 nm", "1000 or 1.000"), ("12,500um", "12500 or 12.500")])
+def test_a_comma_between_thousands_is_no_guess(text, instead):
+    """A factor of a thousand hangs on it."""
+    with pytest.raises(CalibrationError, match=instead):
+        parse_length(text)
+    assert parse_length("0,520 nm") == (0.52, "nm")
+    assert parse_length("1,25 nm") == (1.25, "nm")
+    assert parse_length("1000,5 nm") == (1000.5, "nm")

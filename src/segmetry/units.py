@@ -66,7 +66,10 @@ _ALIASES: dict[str, str] = {
 PIXEL = "px"
 """The unit of a length that was never calibrated."""
 
-_LENGTH = re.compile(r"^\s*([-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?)\s*(\S.*?)\s*$")
+_LENGTH = re.compile(r"^\s*([-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?)\s*([^\s\d.,+-].*?)\s*$")
+
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}$")
+"""A comma that may stand between thousands: 1,250 is 1250 for some and 1.25 for others."""
 
 
 def normalise_unit(unit: str) -> str:
@@ -99,7 +102,8 @@ def parse_length(text: str) -> tuple[float, str]:
     Raises
     ------
     CalibrationError
-        If there is no number, no unit, or the number is not positive and finite.
+        If there is no number, no unit, the number is not positive and finite, or its comma may be a decimal one or one
+        between thousands ("1,250 nm").
 
     Examples
     --------
@@ -107,8 +111,13 @@ def parse_length(text: str) -> tuple[float, str]:
     ((0.52, 'nm'), (1.5, 'µm'))
     """
     match = _LENGTH.match(str(text))
+    if not match and re.fullmatch(r"\s*[-+\d.,eE]+\s*", str(text)):
+        raise CalibrationError(f"{text!r} has no unit; write for example '{str(text).strip()} nm'.")
     if not match:
         raise CalibrationError(f"{text!r} is not a length; write a number and a unit, such as '0.52 nm'.")
+    if _THOUSANDS.match(match.group(1)):
+        whole, part = match.group(1).split(",")
+        raise CalibrationError(f"{text!r} can be read in two ways; write {whole}{part} or {whole}.{part} instead.")
     value, unit = float(match.group(1).replace(",", ".")), normalise_unit(match.group(2))
     if not (0 < value < math.inf):
         raise CalibrationError(f"a length must be positive and finite, got {text!r}.")
