@@ -55,3 +55,16 @@ def test_estimate_as_plain_data_has_no_nan():
     assert plain["high"] is None
     assert plain["this_image"] == {"low": 2.5, "high": 3.5}
     assert Estimate("d50", 3.0).as_dict()["this_image"] is None
+
+
+@pytest.mark.parametrize("text", ["0.50 ± 0.01 nm", "0.5+-0.01nm", "0.5 +/- 1e-2 nm"])
+def test_a_pixel_size_may_come_with_its_uncertainty(text):
+    calibration = Calibration.from_text(text)
+    assert (calibration.spacing, calibration.unit) == ((0.5, 0.5), "nm")
+    assert calibration.rel_uncertainty == pytest.approx(0.02, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["0.5 ± nm", "± 0.1 nm", "0.5 ± -1 nm", "0.5 ± 0.1", "0.5 ± 0.1 parsec"])
+def test_half_an_uncertainty_is_an_error(text):
+    with pytest.raises(CalibrationError):
+        Calibration.from_text(text)

@@ -176,6 +176,8 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
+    if segmentation.kind == "semantic":
+        notes += ("WARNING: the labels are classes, not particles: sizes are those of whole classes.",)
     return Result(image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,8 +74,16 @@ class Calibration:
 
     @classmethod
     def from_text(cls, text: str, ndim: int = 2, *, rel_uncertainty: float = 0.0) -> Calibration:
-        """Return a user's calibration from text such as ``"0.52 nm"``: the same along every axis."""
-        value, unit = parse_length(text)
+        """Return a user's calibration from text, the same along every axis: ``"0.52 nm"`` or ``"0.52 ± 0.01 nm"``.
+
+        What follows ``±`` (or ``+-``, ``+/-``) is the standard uncertainty, in the same unit.
+        """
+        if parts := re.fullmatch(r"(.+?)(?:±|\+/?-)\s*([\d.,eE+-]+)\s*([^\d\s].*)", text.strip()):
+            number, doubt, unit = parts.groups()
+            value, unit = parse_length(f"{number} {unit}")
+            rel_uncertainty = parse_length(f"{doubt} {unit}")[0] / value
+        else:
+            value, unit = parse_length(text)
         return cls((value,) * ndim, unit, rel_uncertainty, "user", f"given as {text.strip()}")
 
     @property

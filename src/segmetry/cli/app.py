@@ -28,7 +28,8 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="An option of the method or the statistics. May be repeated."),
 ]
 PixelSize = Annotated[
-    str | None, typer.Option("--pixel-size", help="Length of a pixel, such as '0.52 nm'; outranks what the file says.")
+    str | None,
+    typer.Option("--pixel-size", help="Length of a pixel, such as '0.52 nm' or '0.52 ± 0.01 nm'; outranks the file."),
 ]
 Scale = Annotated[
     str | None,

@@ -105,8 +105,11 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 
     for row in batch.rows:
         pixel = row["pixel_size"]
-        scale = f"{pixel['value']:.4g} {pixel['unit']}/px ({pixel['source']})" if pixel["value"] else "not calibrated"
-        yield f"{row['folder']}: {row['n']} particles, {size(row.get('d50'))}, {scale}"
+        lengths = dict.fromkeys(f"{s:.4g}" for s in pixel["spacing"] or ())
+        scale = f"{' × '.join(lengths)} {pixel['unit']}/px ({pixel['source']})" if lengths else "not calibrated"
+        d50 = row.get("d50")
+        whole = f" ({d50['n']} of them whole)" if d50 and d50["n"] < row["n"] else ""
+        yield f"{row['folder']}: {row['n']} particles{whole}, {size(d50)}, {scale}"
         yield from (f"    {note}" for note in row["notes"] if note.startswith("WARNING"))
     if len(batch.rows) > 1:
         pooled = batch.estimates.get("d50")

@@ -94,7 +94,7 @@ def _edge_weight(r: Regions) -> np.ndarray:
     room = (high - low - 1) - (r.high - r.low)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.prod((high - low) / room, axis=1)
-    return np.where(r.touches_edge | (room <= 0).any(axis=1), np.nan, weight)
+    return np.where(r.touches_edge | r.over_text | (room <= 0).any(axis=1), np.nan, weight)
 
 
 def _shape(r: Regions) -> np.ndarray:
@@ -232,7 +232,7 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "edge_sharpness", -1, _edge_sharpness,
             "mean slope of the intensity across the boundary, outwards to inwards, over the contrast: one over the "
-            "width of the edge; 1 to 1.4 per px for a step; noise does not bias it", dims=_IMAGE, needs_image=True,
+            "width of the edge; 1 to 1.5 per px for a step; noise does not bias it", dims=_IMAGE, needs_image=True,
         ),
         Measure(
             "shape", 0, _shape,
@@ -253,7 +253,8 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "edge_weight", 0, _edge_weight,
             "how many objects of its size stand behind one that was seen whole: Miles–Lantuéjoul, frame over the "
-            "positions in the frame where it would not touch the edge; nan for objects that touch it", "number",
+            "positions in the frame where it would not touch the edge; nan for objects that touch it or lie "
+            "under burned-in text, which hides a part of them", "number",
         ),
         Measure(
             "touches_edge", 0, lambda r: r.touches_edge,

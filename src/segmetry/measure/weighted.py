@@ -151,7 +151,8 @@ def quantile_counting(sample: Sample, p: float, level: float) -> Counting:
         else:
             reach = _lognormal_limit(sample, p, m, 1 - tail)
             ends.append(min(reach, float(x[0])) if last == 0 else max(reach, float(x[-1])))
-            notes = f"{n} particles are few for this quantile: an end rests on a log-normal tail"
+            what = f"{n} particles are" if sample.groups is None else f"{len(np.unique(sample.groups))} images are"
+            notes = f"{what} few for this quantile: an end rests on a log-normal tail"
     return Counting(value, ends[0], ends[1], n, _by(sample, "order statistics"), notes)
 
 

@@ -107,6 +107,10 @@ def interval_decimals(low: float, high: float) -> int:
     return decimals
 
 
+_LOPSIDED = 4.0
+"""Ratio of an interval's ends from which on each number keeps its own two digits."""
+
+
 def print_estimate(value: float, low: float = math.nan, high: float = math.nan, unit: str = "") -> Printed:
     """Return value, interval and unit as text, with the digits that the interval allows.
 
@@ -121,6 +125,10 @@ def print_estimate(value: float, low: float = math.nan, high: float = math.nan, 
     if not (math.isfinite(width) and width > 1e-9 * scale):
         return Printed(format_significant(value), "", unit)
     decimals = interval_decimals(low, high)
+    if 0 < low <= value and high > _LOPSIDED * low:
+        # The width says nothing about the lower end any more: [5.1, 1300], not [0, 1300].
+        numbers = [format_significant(x, 2) for x in (value, low, high)]
+        return Printed(numbers[0], f"[{numbers[1]}, {numbers[2]}]", unit)
     if _needs_power(scale, decimals):
         exponent = _exponent(scale)
         factor = 10.0**exponent
