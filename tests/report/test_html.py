@@ -18,7 +18,7 @@ from segmetry.pipeline import analyse
 from segmetry.recipe import Recipe
 from segmetry.report import report, write_batch, write_result
 from segmetry.report.page import warnings_of
-from segmetry.report.prose import methods_paragraph
+from segmetry.report.prose import batch_paragraph, methods_paragraph
 from segmetry.report.several import as_batch
 from segmetry.report.text import format_estimate
 from segmetry.types import Calibration, Image
@@ -210,6 +210,24 @@ def test_bar_and_pixels_that_are_not_square_agree_along_the_rows(make_result):
     text = methods_paragraph(changed).text
     assert "(260 × 200 px)" in text
     assert "0.5200 × 1.040 nm (x × y)" in text, "in the order of the image's own size"
+
+
+@pytest.mark.parametrize("pick", ["all", "inside"])
+def test_paragraph_knows_whether_cut_particles_counted(pick):
+    rows, cols = np.indices((120, 160))
+    pixels = np.full(rows.shape, 50, np.uint8)
+    for row, col in ((0, 40), (60, 40), (60, 80), (60, 120), (119, 100)):
+        pixels[(rows - row) ** 2 + (cols - col) ** 2 <= 100] = 200
+    recipe = Recipe.build("otsu", options={"pick": pick, "edge_correction": False})
+    result = analyse(Image(pixels), recipe)
+    text = methods_paragraph(result).text
+    assert result.table["touches_edge"].any() == (pick == "all")
+    assert ("those that touch the frame among them" in text) == (pick == "all")
+
+
+def test_paragraph_of_a_batch_says_which_images_are_not_in_the_statistics(make_result):
+    batch = as_batch([make_result(40), make_result(20, calibrated=False, name="b")])
+    assert batch.notes[0].capitalize() in batch_paragraph(batch).text
 
 
 def test_paragraph_of_a_volume_speaks_of_balls():

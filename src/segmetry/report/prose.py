@@ -149,6 +149,8 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
         f"analysed with {provenance.software} {provenance.version}{failed}."
     )
     write.say(_sources_sentence(batch.rows))
+    for note in batch.notes:
+        write.say(note)
     _say_segmentation(write, batch.recipe.as_dict().get("segment", {}), {})
     ndim = max((len((row.get("pixel_size") or {}).get("spacing") or ()) for row in batch.rows), default=2)
     _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2))
@@ -250,10 +252,8 @@ def _say_statistics(
             who = f"{plural(number.n_dropped, 'particle')} that touched the frame {were} left out; the other {who[4:]}"
         write.say(f"{who} entered with Miles–Lantuéjoul weights {_WEIGHTS[ndim]} {write.cite('miles', 'iso13322')}.")
     else:
-        write.say(
-            f"{who}, those that touch the frame among them, entered with equal weights: the frame’s bias against large "
-            "particles was not corrected."
-        )
+        cut = ", those that touch the frame among them," if (recipe.get("segment") or {}).get("pick") == "all" else ""
+        write.say(f"{who}{cut} entered with equal weights: the frame’s bias against large particles was not corrected.")
     shown = [(k, estimates[k]) for k in ("d10", "d50", "d90") if k in estimates and np.isfinite(estimates[k].value)]
     if not shown:
         return
