@@ -100,6 +100,7 @@ def main() -> None:
     scenes = (
         ("512 x 680, 60 disks", disks((512, 680), 60, (8, 30))),
         (f"{large[0]} x {large[1]}, 6-40 px", disks(large, large[0] * large[1] // 6000, (6, 40))),
+        (f"{large[0]} x {large[1]}, 6-14 px", disks(large, large[0] * large[1] // 1500, (6, 14))),
     )
     for title, image in scenes:
         for method in ("hybrid", "hybrid-literal", "local", "otsu"):

@@ -56,7 +56,16 @@ def _run_along(prefix, line, r):
     n = line.shape[1]
     running = line[0, 0] - line[0, 0]
     inner, row = prefix[r + 1 :], line[0]
-    for j in range(n):
+    # Four at a time: the sum waits for one addition in four, which is what takes the time.
+    whole = n - n % 4
+    for j in range(0, whole, 4):
+        ab, cd = row[j] + row[j + 1], row[j + 2] + row[j + 3]
+        inner[j] = running + row[j]
+        inner[j + 1] = running + ab
+        inner[j + 2] = running + (ab + row[j + 2])
+        running += ab + cd
+        inner[j + 3] = running
+    for j in range(whole, n):
         running += row[j]
         inner[j] = running
     inner[n:] = running

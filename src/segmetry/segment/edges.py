@@ -87,7 +87,7 @@ def place_edges(
     Notes
     -----
     On simulated micrographs of isolated particles of 20 to 80 px (blur 0.8 px, dose 400) the diameter of balls came out
-    right within 0.3 px, where half-height is wrong by 1.3 to 7.6 px; see `docs/studies/edges.md`.
+    right within 0.3 px, where half-height is wrong by 1.3 to 7.6 px; see `docs/explanation/edges.md`.
     """
     info: dict[str, Any] = {}
     sigmas: tuple[float, ...] = _SIGMAS
@@ -113,15 +113,16 @@ def _one_pass(
     middles = -_OUT + _WIDTH * (np.arange(_N_BINS) + 0.5)
     # Distances on a grid are not spread evenly in a bin: take the mean depth that occurred.
     where = np.where(total > 0, depths.sum(0) / np.maximum(total, 1), middles)
+    starts = np.round((where - _X[0]) / _FINE).astype(np.int64)  # where each bin lies in a template with its edge at 0
     weights = np.where((counts >= 3) & (middles < 0.7 * radius[:, None]), counts, 0.0)
     means = sums / np.maximum(counts, 1)
     fit = np.flatnonzero((radius >= _MIN_RADIUS) & (np.count_nonzero(weights, axis=1) >= 8))
     fit = fit[fit > 0]
     kind, shift = np.full(n + 1, -1), np.zeros(n + 1, np.float32)
     level, base = np.full(n + 1, np.inf, np.float32), np.zeros(n + 1, np.float32)
-    sigma = _blur(means, weights, radius, where, fit, sigmas) if fit.size else 0.0
+    sigma = _blur(means, weights, radius, starts, fit, sigmas) if fit.size else 0.0
     for size, members in _by_size(radius, fit):
-        found = _search(means[members], weights[members], _templates(size, sigma), _starts(where), _HANDICAP)
+        found = _search(means[members], weights[members], _templates(size, sigma), starts, _HANDICAP)
         good = (found[:, 1] < _MAX_RESIDUAL) & (np.abs(found[:, 2]) < _MAX_SHARE * radius[members] + 0.5)
         members, found = members[good], found[good]
         kind[members] = _KIND[found[:, 0].astype(int)]
@@ -143,7 +144,7 @@ def _blur(
     means: np.ndarray,
     weights: np.ndarray,
     radius: np.ndarray,
-    where: np.ndarray,
+    starts: np.ndarray,
     fit: np.ndarray,
     sigmas: tuple[float, ...],
 ) -> float:
@@ -153,14 +154,9 @@ def _blur(
     misfit = np.zeros(len(sigmas))
     for size, members in _by_size(radius, some):
         for i, sigma in enumerate(sigmas):
-            found = _search(means[members], weights[members], _templates(size, sigma), _starts(where), _HANDICAP)
+            found = _search(means[members], weights[members], _templates(size, sigma), starts, _HANDICAP)
             misfit[i] += np.log(found[:, 1] + 1e-4).sum()
     return sigmas[int(misfit.argmin())]
-
-
-def _starts(where: np.ndarray) -> np.ndarray:
-    """Return where each bin lies in a template whose edge is at depth 0."""
-    return np.round((where - _X[0]) / _FINE).astype(np.int64)
 
 
 @lru_cache(maxsize=512)
