@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -170,6 +171,8 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
     profile = band.max(axis=0) if thick <= 3 or hollow else band.mean(axis=0)
     level = float(np.median(profile[inner]))
     contrast = level - base
+    if contrast < 8:
+        return None  # noise: what stands out in the mean of few rows does not along the bar
 
     def end(start: int, step: int) -> tuple[float, float, bool, float]:
         """Return edge position, its blur in px, whether it lies on the frame, and the contrast there."""
@@ -254,6 +257,29 @@ def measure_bar(image: np.ndarray, box: Box, bright: bool) -> Bar | None:
         u = float(np.hypot(u, len(on) / math.sqrt(12)))
     style = "box" if thick > 3 else "line"
     return Bar(x0, x1, top, bottom, sign * level, sign * contrast, quality, u, ripple, clipped, style)
+
+
+def lonely_bars(image: np.ndarray, proposals: Sequence[tuple[Box, bool]], texts: Sequence[Box]) -> list[Bar]:
+    """Return bars that look drawn though no label was found near them, best first."""
+    height, width = image.shape
+    fine = [
+        (box, bright)
+        for box, bright in proposals
+        if box.width >= 20 and box.width >= 2.5 * box.height and box.width < 0.7 * width
+    ]
+    fine.sort(key=lambda item: -item[0].width)
+    bars = [
+        b
+        for b in measure_bars(image, fine[:80])
+        if b.quality > 0.7 and not b.clipped and b.length >= 20
+        and not any(t.y0 <= b.y <= t.y1 and t.x0 - 3 <= b.x0 and b.x1 <= t.x1 + 3 for t in texts)
+    ]  # fmt: skip
+
+    def drawn(b: Bar) -> float:
+        edge = min(b.top, height - b.bottom) / height
+        return b.quality * (1 - 2 * min(b.ripple, 0.4)) * (1.3 - edge) * (1.2 if b.level in (0, 255) else 1.0)
+
+    return sorted(bars, key=lambda b: -drawn(b))
 
 
 def _upright(band: np.ndarray, edge: float, step: int, level: float, contrast: float) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from segmetry.errors import ImageError
-from segmetry.io.scalebar.bars import Bar, measure_bars, propose_bars
-from segmetry.io.scalebar.labels import Named, confident_texts, label_beside, named_lengths, read_texts
-from segmetry.io.scalebar.mask import build_mask, find_footer, looks_drawn
+from segmetry.io.scalebar.bars import Bar, lonely_bars, propose_bars
+from segmetry.io.scalebar.labels import Named, confident_texts, label_beside, letters_of, named_lengths, read_texts
+from segmetry.io.scalebar.mask import build_mask, find_footer, looks_drawn, unread_letters
 from segmetry.io.scalebar.match import Match, match_label
-from segmetry.io.scalebar.ocr import DETECT_PIXELS, Box, Line, Reading, detect_text
+from segmetry.io.scalebar.ocr import DETECT_PIXELS, Box, Line, detect_text
 from segmetry.io.scalebar.records import Annotations, ScaleBar, Text
+from segmetry.io.scalebar.second import look_again, match_again, read_around
 
 MIN_CONFIDENCE = 0.5
 """A scale bar below this confidence is not reported."""
@@ -56,16 +56,16 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
     read = read_texts(image, _all_lines(image, threads=threads), threads=threads)
     named = named_lengths(image, read, threads=threads)
     proposals = propose_bars(image)
-    cores = _letters(read)
+    cores = letters_of(read)
     matches = [m for n in named if (m := match_label(image, n, proposals, cores)) is not None]
     lonely: list[Bar] = []
     if not any(m.score >= MIN_SCORE for m in matches):
-        lonely = _lonely_bars(image, proposals, cores)
+        lonely = lonely_bars(image, proposals, cores)
         for bar in lonely[:3]:
-            more = _read_around(image, bar, threads=threads)
+            more = read_around(image, bar, threads=threads)
             read = read + more
             for n in named_lengths(image, more, threads=threads):
-                match = match_label(image, n, proposals, _letters(read))
+                match = match_label(image, n, proposals, letters_of(read))
                 if match is not None:
                     matches.append(match)
                     named.append(n)
@@ -78,10 +78,18 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
                 and (blind := label_beside(image, bar.box, threads=threads)) is not None
             ):
                 named.append(blind)
-                match = match_label(image, blind, proposals, _letters(read))
+                match = match_label(image, blind, proposals, letters_of(read))
                 if match is not None and abs(match.bar.length - bar.length) < 0.02 * bar.length + 2:
                     matches.append(match)
                     break
+    if not any(m.score >= MIN_SCORE for m in matches):
+        if named:
+            again = [m for n in named[:1] if (m := match_again(image, n, letters_of(read))) is not None]
+        else:
+            more, again = look_again(image, threads=threads)
+            read = read + more
+            named = [m.named for m in again]
+        matches = matches + again
     scale_bar, note = _decide(matches, named)
     texts = [t for t in confident_texts(read) if looks_drawn(image, t)]
     for match in matches:
@@ -100,7 +108,7 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
             )
     footer = find_footer(image, [t.box for t in texts])
     drawn = [m.bar for m in matches if m.score >= MIN_SCORE] + [b for b in lonely if _surely_drawn(image, b)]
-    mask = build_mask(image, texts, drawn, footer)
+    mask = build_mask(image, texts, drawn, footer, unread=unread_letters(image, read))
     return Annotations(scale_bar, mask, tuple(texts), (note,) if note else ())
 
 
@@ -111,7 +119,9 @@ def _as_bytes(pixels: np.ndarray) -> np.ndarray:
         )
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
-    values = pixels.astype(np.float32)
+    # Wide floats in their own precision; a quarter of them, because their full range is no number of their kind.
+    wide = pixels.dtype.kind == "f" and pixels.dtype.itemsize >= 4
+    values = pixels * pixels.dtype.type(0.25) if wide else pixels.astype(np.float32)
     finite = np.isfinite(values)
     if not finite.any():
         return np.zeros(pixels.shape, np.uint8)
@@ -120,7 +130,7 @@ def _as_bytes(pixels: np.ndarray) -> np.ndarray:
         low, high = float(values[finite].min()), float(values[finite].max())
     if not high > low:
         return np.zeros(pixels.shape, np.uint8)
-    scaled = np.nan_to_num((values - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    scaled = np.nan_to_num((np.clip(values, low, high) - low) / (high - low), nan=0.0)
     return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
 
 
@@ -138,11 +148,6 @@ def _all_lines(image: np.ndarray, *, threads: int) -> list[Line]:
     return lines[:MAX_LINES]
 
 
-def _letters(read: Sequence[tuple[Line, Reading]]) -> list[Box]:
-    """Return the places of text of two characters and more. A bar is itself read as "-", "1" or "H"."""
-    return [line.core for line, r in read if r.confidence >= 0.8 and sum(c.isalnum() for c in r.text) >= 2]
-
-
 def _shift(box: Box, dx: int, dy: int) -> Box:
     return Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy)
 
@@ -151,29 +156,6 @@ def _same_place(a: Box, b: Box) -> bool:
     cols = min(a.x1, b.x1) - max(a.x0, b.x0)
     rows = min(a.y1, b.y1) - max(a.y0, b.y0)
     return cols > 0.3 * min(a.width, b.width) and rows > 0.3 * min(a.height, b.height)
-
-
-def _lonely_bars(image: np.ndarray, proposals: Sequence[tuple[Box, bool]], texts: Sequence[Box]) -> list[Bar]:
-    """Return bars that look drawn though no label was found near them, best first."""
-    height, width = image.shape
-    fine = [
-        (box, bright)
-        for box, bright in proposals
-        if box.width >= 20 and box.width >= 2.5 * box.height and box.width < 0.7 * width
-    ]
-    fine.sort(key=lambda item: -item[0].width)
-    bars = [
-        b
-        for b in measure_bars(image, fine[:80])
-        if b.quality > 0.7 and not b.clipped and b.length >= 20
-        and not any(t.y0 <= b.y <= t.y1 and t.x0 - 3 <= b.x0 and b.x1 <= t.x1 + 3 for t in texts)
-    ]  # fmt: skip
-
-    def drawn(b: Bar) -> float:
-        edge = min(b.top, height - b.bottom) / height
-        return b.quality * (1 - 2 * min(b.ripple, 0.4)) * (1.3 - edge) * (1.2 if b.level in (0, 255) else 1.0)
-
-    return sorted(bars, key=lambda b: -drawn(b))
 
 
 def _surely_drawn(image: np.ndarray, bar: Bar) -> bool:
@@ -194,24 +176,6 @@ def _surely_drawn(image: np.ndarray, bar: Bar) -> bool:
     x0, x1 = int(np.ceil(bar.x0 + 0.5)), int(np.floor(bar.x1 - 0.5))
     corners = sign * image[[bar.top + 1, bar.top + 1, bar.bottom - 2, bar.bottom - 2], [x0 + 1, x1 - 1, x0 + 1, x1 - 1]]
     return bool(np.all(corners > sign * float(np.median(image[bar.top + 1, inside])) - 0.3 * abs(bar.contrast)))
-
-
-def _read_around(image: np.ndarray, bar: Bar, *, threads: int) -> list[tuple[Line, Reading]]:
-    """Return texts near a bar, looked for at twice the resolution: small labels escape the detector at first."""
-    shape = (image.shape[0], image.shape[1])
-    around = bar.box.grow(80, 44, shape)
-    crop = image[around.y0 : around.y1, around.x0 : around.x1]
-    factor = 2
-    large = cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-
-    def back(box: Box) -> Box:
-        return Box(*(round(v / factor) for v in box)).grow(0, 0, (1 << 30, 1 << 30))
-
-    lines = [
-        Line(_shift(back(line.box), around.x0, around.y0), _shift(back(line.core), around.x0, around.y0), line.score)
-        for line in detect_text(large, threads=threads)
-    ]
-    return read_texts(image, lines, threads=threads)
 
 
 def _decide(matches: Sequence[Match], named: Sequence[Named]) -> tuple[ScaleBar | None, str]:

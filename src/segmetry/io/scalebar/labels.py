@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmetry.io.scalebar.ocr import Box, Line, Reading, read_line
-from segmetry.io.scalebar.parse import Label, is_field_name, is_number_only, is_unit_only, parse_label
+from segmetry.io.scalebar.parse import Label, is_field_name, is_number_only, is_unit_only, parse_label, usual_number
 from segmetry.io.scalebar.records import Text
 
 UNIT_PRIOR = {"nm": 1.0, "µm": 1.0, "mm": 0.5, "Å": 0.4, "cm": 0.3, "pm": 0.2}
@@ -55,6 +55,9 @@ def named_lengths(image: np.ndarray, read: Sequence[tuple[Line, Reading]], *, th
         label = parse_label(reading.text)
         if label is None and is_unit_only(reading.text):
             found.extend(_with_number(image, line, reading, read, threads=threads))
+            continue
+        if label is None and is_number_only(reading.text) and usual_number(reading.text):
+            found.extend(_with_unit(image, line, read, threads=threads))
             continue
         if label is None and not _nearly(reading.text):
             continue
@@ -169,6 +172,27 @@ def _with_number(
     return out
 
 
+def _with_unit(image: np.ndarray, line: Line, read: Sequence[tuple[Line, Reading]], *, threads: int) -> list[Named]:
+    """Return the label of a number whose unit was not detected, or was read together with the bar below it."""
+    shape = (image.shape[0], image.shape[1])
+    h, right = line.core.height, line.core.x1
+    if any(o.core.x0 > right - h and o.core.x0 < right + 2 * h and _beside(o.core, line.core) for o, _ in read):
+        return []  # its neighbour was read, and is no unit
+    upper = Box(line.core.x0, line.core.y0, right, line.core.y0 + round(0.55 * h))
+    for core, more in ((line.core, 2.2), (line.core, 3.2), (upper, 0.0)):
+        longer = Box(core.x0, core.y0, min(shape[1], right + round(more * h)), core.y1)
+        box = longer.grow(h // 4, h // 6, shape)
+        first = read_line(_cut(image, box), threads=threads)
+        if parse_label(first.text):
+            named = _vote(image, Line(box, longer, line.score), first, threads=threads)
+            return [named] if named else []
+    return []
+
+
+def _beside(a: Box, b: Box) -> bool:
+    return abs((a.y0 + a.y1) - (b.y0 + b.y1)) < max(a.height, b.height)
+
+
 def label_beside(image: np.ndarray, bar: Box, *, threads: int = 1) -> Named | None:
     """Return the label right above or below a bar where the detector saw none, or None.
 
@@ -194,6 +218,11 @@ def label_beside(image: np.ndarray, bar: Box, *, threads: int = 1) -> Named | No
             core = Box(max(bar.x0, strip.x0), strip.y0 + 1, min(bar.x1, strip.x1), strip.y1 - 1)
             return Named(label, core, 0.9 * reading.confidence * label.trust, reading.text)
     return None
+
+
+def letters_of(read: Sequence[tuple[Line, Reading]]) -> list[Box]:
+    """Return the places of text of two characters and more. A bar is itself read as "-", "1" or "H"."""
+    return [line.core for line, r in read if r.confidence >= 0.8 and sum(c.isalnum() for c in r.text) >= 2]
 
 
 def _under_field_name(line: Line, read: Sequence[tuple[Line, Reading]]) -> bool:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from segmetry.io.scalebar.bars import Bar
-from segmetry.io.scalebar.ocr import Box
+from segmetry.io.scalebar.ocr import Box, Line, Reading
 from segmetry.io.scalebar.records import Text
 
 
@@ -112,6 +112,30 @@ def looks_drawn(image: np.ndarray, text: Text) -> bool:
     return text.confidence >= (0.65 if corner else 0.9) and (corner or len(letters) > 1)
 
 
+def unread_letters(image: np.ndarray, read: Sequence[tuple[Line, Reading]]) -> list[Box]:
+    """Return the places of panel letters that the detector is sure of and the recogniser cannot read, such as "II".
+
+    Only in a corner, no taller than a letter there, and only where much of the box is pure black or white and little
+    of what lies around it is: a particle is seldom one grey, and never alone in that.
+    """
+    height, width = image.shape
+    found = []
+    for line, reading in read:
+        box = line.core
+        x, y = (box.x0 + box.x1) / 2 / width, (box.y0 + box.y1) / 2 / height
+        corner = min(x, 1 - x) < 0.15 and min(y, 1 - y) < 0.15 and max(box.height / height, box.width / width) < 0.15
+        if not corner or line.score < 0.85 or reading.confidence >= 0.65:
+            continue
+        wide = box.grow(box.height // 3, box.height // 3, (height, width))
+        inside, around = (image[b.y0 : b.y1, b.x0 : b.x1] for b in (box, wide))
+        for pure in (lambda a: a >= 250, lambda a: a <= 5):
+            ink = int(np.count_nonzero(pure(inside)))
+            if ink > 0.1 * inside.size and np.count_nonzero(pure(around)) - ink < 0.02 * around.size:
+                found.append(box)
+                break
+    return found
+
+
 def _pure_ink(patch: np.ndarray) -> bool:
     """Whether the darker or the brighter pixels of a patch are all of one grey, a few levels wide."""
     threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
@@ -129,12 +153,18 @@ def _pure_ink(patch: np.ndarray) -> bool:
 
 
 def build_mask(
-    image: np.ndarray, texts: Sequence[Text], bars: Sequence[Bar], footer: Box | None, *, margin: int = 2
+    image: np.ndarray,
+    texts: Sequence[Text],
+    bars: Sequence[Bar],
+    footer: Box | None,
+    *,
+    unread: Sequence[Box] = (),
+    margin: int = 2,
 ) -> np.ndarray:
-    """Return the mask of pixels to ignore: texts, bars, the boxes they were drawn on, the footer."""
+    """Return the mask of pixels to ignore: texts, bars, the boxes they were drawn on, the footer, unread letters."""
     height, width = image.shape
     mask = np.zeros((height, width), bool)
-    boxes: list[Box] = [t.box.grow(margin, margin, (height, width)) for t in texts]
+    boxes: list[Box] = [b.grow(margin, margin, (height, width)) for b in (*(t.box for t in texts), *unread)]
     for text in texts:
         drawn_on = label_box(image, text.box.grow(0, 0, (height, width)))
         if drawn_on is not None:

@@ -49,10 +49,10 @@ def match_label(
         and box.x1 > core.x0 - 4 * h
         and box.x0 < core.x1 + 4 * h
     ]
-    ink, paper = _ink(image, core)
+    ink, paper = ink_and_paper(image, core)
     bars = [
         b
-        for b in _drop_fainter_twins(_drop_frames(measure_bars(image, near), core))
+        for b in _drop_twins(_drop_frames(measure_bars(image, near), core), ink, paper)
         if not (b.clipped and b.length > 0.95 * image.shape[1])
     ]
     joined, parts = _joined(bars, core)
@@ -128,14 +128,15 @@ def _fit_beside(bar: Bar, core: Box, h: int, quality: float) -> float:
     return quality * (1 - 0.15 * max(beside, 0) / h) * (1 - 0.4 * off)
 
 
-def _ink(image: np.ndarray, core: Box) -> tuple[float, float]:
+def ink_and_paper(image: np.ndarray, core: Box) -> tuple[float, float]:
     """Return the grey values of a label's letters and of what they are written on."""
     patch = image[core.y0 : core.y1, core.x0 : core.x1]
     rim = np.concatenate((patch[0], patch[-1], patch[:, 0], patch[:, -1]))
     threshold, _ = cv2.threshold(patch, 0, 255, cv2.THRESH_OTSU)
     paper = float(np.median(rim))
-    if paper > threshold:
-        return float(np.percentile(patch[patch <= threshold], 15)), paper
+    dark = patch[patch <= threshold]
+    if paper > threshold and dark.size:
+        return float(np.percentile(dark, 15)), paper
     bright = patch[patch > threshold]
     return (float(np.percentile(bright, 85)) if bright.size else paper), paper
 
@@ -153,12 +154,27 @@ def _same_ink(image: np.ndarray, bar: Bar, core: Box, ink: float, paper: float) 
             return 0.0
     same = 1.0
     if abs(bar.level - ink) > max(40.0, 0.2 * abs(ink - paper)):
-        same = 0.9 if bar.level <= 6 or bar.level >= 249 else 0.7
-    if abs(bar.level - bar.contrast - paper) > 0.5 * abs(ink - paper):
+        if bar.level <= 6 or bar.level >= 249:
+            same = 0.9  # some draw a white bar and write in black
+        elif bar.quality < 0.97 and (bar.level - ink) * (paper - ink) > 0.6 * (paper - ink) ** 2:
+            same = 0.35  # dark where the letters are bright, neither black nor sharp: a gap between particles
+        else:
+            same = 0.7
+    around, rim = bar.level - bar.contrast, _rim(image, core)
+    if (rim - paper) * (paper - ink) > 0:  # close to blurred letters their paper looks like ink
+        paper = rim
+    if abs(around - paper) > 0.5 * abs(ink - paper):
         same *= 0.7  # the label has a box of its own, the bar does not lie in it
         if bar.x0 < 4 or bar.x1 > image.shape[1] - 4:
             same *= 0.5  # rather the strip of a cut footer
     return same
+
+
+def _rim(image: np.ndarray, core: Box) -> float:
+    """Return the grey value a step outside a label."""
+    out = core.grow(core.height // 6, core.height // 6, (image.shape[0], image.shape[1]))
+    patch = image[out.y0 : out.y1, out.x0 : out.x1]
+    return float(np.median(np.concatenate((patch[0], patch[-1], patch[:, 0], patch[:, -1]))))
 
 
 def _in_text(bar: Bar, texts: Sequence[Box], own: Box) -> bool:
@@ -190,11 +206,17 @@ def _drop_frames(bars: list[Bar], core: Box) -> list[Bar]:
     return [b for b in bars if id(b) not in frames]
 
 
-def _drop_fainter_twins(bars: list[Bar]) -> list[Bar]:
-    """Return bars without the fainter of two that touch, of opposite polarity, one inside the other's columns.
+def _drop_twins(bars: list[Bar], ink: float, paper: float) -> list[Bar]:
+    """Return bars without one of two that touch, of opposite polarity, one inside the other's columns.
 
-    So the strip of paper below a bar in a label's box goes, and the inside of an outlined bar.
+    So the strip of paper between a bar and the frame goes, the gap between particles that a bar lies along, and the
+    inside of an outlined bar: of two, the fainter and less drawn; the ink of the label counts for more than a half.
     """
+
+    def weight(bar: Bar) -> float:
+        inked = abs(bar.level - ink) < 0.3 * abs(ink - paper)
+        return abs(bar.contrast) * bar.quality * (1.6 if inked else 1.0)
+
     dropped: set[int] = set()
     for outer in bars:
         for inner in bars:
@@ -206,7 +228,7 @@ def _drop_fainter_twins(bars: list[Bar]) -> list[Bar]:
                 and inner.length > 0.5 * outer.length
                 and min(inner.quality, outer.quality) > 0.3
             ):
-                dropped.add(id(min(outer, inner, key=lambda b: abs(b.contrast))))
+                dropped.add(id(min(outer, inner, key=weight)))
     return [b for b in bars if id(b) not in dropped]
 
 

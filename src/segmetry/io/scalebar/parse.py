@@ -154,3 +154,15 @@ def is_number_only(text: str) -> bool:
     (True, True, False)
     """
     return bool(re.fullmatch(r"\d{0,4}[.,]?\d{1,4}", text.strip(" -—–_")))
+
+
+def usual_number(text: str) -> bool:
+    """Whether a number may be the value of a scale bar: 1, 2 or 5 times a power of ten.
+
+    Examples
+    --------
+    >>> usual_number("20"), usual_number("0.5"), usual_number("37"), usual_number("0")
+    (True, True, False, False)
+    """
+    value = float(text.strip(" -—–_").replace(",", "."))
+    return value > 0 and f"{value:.6e}"[:8] in ("1.000000", "2.000000", "5.000000")
