@@ -201,6 +201,10 @@ def test_frame_correction_drops_what_touches_and_weights_the_rest():
     assert off.estimates["mean"].value == pytest.approx(20)
     assert "1 particles that touch it dropped" in on.notes[0]
     assert "1 particles that touch the frame counted" in off.notes[0]
+    hidden = table([10, 20, 30], edge_weight=[1.0, np.nan, np.nan], touches_edge=[False, False, True])
+    notes = distribution(hidden).notes
+    assert "1 particles that touch it dropped" in notes[0]
+    assert "1 particles that burned-in text may hide" in notes[1]
     assert "not corrected" in distribution(table([10, 20, 30])).notes[0]
     large = distribution(table([10, 20, 30], edge_weight=[1.0, 1.2, 40.0]))
     assert any("counts 40 times" in note for note in large.notes)

@@ -225,6 +225,22 @@ def test_paragraph_knows_whether_cut_particles_counted(pick):
     assert ("those that touch the frame among them" in text) == (pick == "all")
 
 
+def test_a_particle_under_text_is_not_said_to_touch_the_frame(tmp_path):
+    rows, cols = np.indices((120, 160))
+    pixels, ignore = np.full(rows.shape, 50, np.uint8), np.zeros(rows.shape, bool)
+    for row, col in ((60, 40), (60, 80), (60, 120)):
+        pixels[(rows - row) ** 2 + (cols - col) ** 2 <= 100] = 200
+    ignore[52:56, 118:122] = True
+    result = analyse(Image(pixels, ignore=ignore), Recipe.build("otsu"))
+    assert result.distributions["number"].n_dropped == 1
+    assert not result.table["touches_edge"].any()
+    page = check(report(result, tmp_path / "page.html")).text
+    assert "1 more not seen whole" in page
+    assert "0 particles that touch it dropped" in page
+    assert "touched the frame" not in page
+    assert "touches the frame" not in page
+
+
 def test_paragraph_of_a_batch_says_which_images_are_not_in_the_statistics(make_result):
     batch = as_batch([make_result(40), make_result(20, calibrated=False, name="b")])
     assert batch.notes[0].capitalize() in batch_paragraph(batch).text

@@ -38,7 +38,7 @@ class Distribution:
     measure, weighting, unit : str
         What was measured, by what it is weighted (``"number"``: q0, ``"area"``: q2, ``"volume"``: q3), and its unit.
     n, n_dropped : int
-        Particles that count, and rows that do not: they touch the frame (no edge weight) or have no value.
+        Particles that count, and rows that do not: not seen whole (no edge weight), or without a value.
     edges : (B+1,) array
         Edges of the histogram's classes.
     density, density_low, density_high : (B,) arrays
@@ -93,7 +93,7 @@ def distribution(
     weighting : {"number", "area", "volume"}
         What a particle counts: 1, the square or the cube of its equivalent diameter.
     edge_correction : bool
-        Drop particles that touch the frame and weight the others by column ``edge_weight``, because a large particle
+        Drop particles that are not seen whole and weight the others by column ``edge_weight``, because a large particle
         lies inside a frame less often than a small one (Miles-Lantuéjoul). Else every row counts once, cut ones too.
     level : float
         Coverage of the intervals.
@@ -230,11 +230,15 @@ def sample_of(
     if edge_correction and "edge_weight" in table.columns:
         w = table["edge_weight"].to_numpy(float)
         inside = np.isfinite(w) & (w > 0)
-        n_cut = int((~inside & keep).sum())
-        keep &= inside
+        cut = ~inside & keep
+        hidden = cut & ~table["touches_edge"].to_numpy(bool) if "touches_edge" in table.columns else cut & False
         notes.append(
-            f"size bias of the frame corrected (Miles-Lantuéjoul weights); {n_cut} particles that touch it dropped"
+            f"size bias of the frame corrected (Miles-Lantuéjoul weights); {int((cut & ~hidden).sum())} particles that "
+            "touch it dropped"
         )
+        if hidden.any():
+            notes.append(f"{int(hidden.sum())} particles that burned-in text may hide a part of were dropped")
+        keep &= inside
         most = float(np.max(w[keep], initial=1.0))
         if most > _HEAVY:
             notes.append(f"the frame is small for these sizes: the largest particle counts {most:.3g} times")

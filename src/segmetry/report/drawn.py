@@ -93,7 +93,7 @@ def _flat(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, st
 
 
 def _dropped(result: Result) -> np.ndarray:
-    """Return the labels of the particles that do not enter the statistics: they touch the frame, so have no weight."""
+    """Return the labels of the particles that do not enter the statistics: not seen whole, they have no weight."""
     settings = result.recipe.as_dict().get("statistics", {})
     if not settings.get("edge_correction", True) or "edge_weight" not in result.table:
         return np.zeros(0, np.int64)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEPT = ((255, 170, 0), (86, 200, 255), (255, 120, 200), (190, 240, 60))
 """Outlines of particles that count: amber, sky, pink, lime. They differ in lightness too, and none of them is grey."""
 DROPPED = (240, 70, 40)
-"""Dashed outline of particles that touch the frame and do not enter the statistics."""
+"""Dashed outline of particles that are not seen whole and do not enter the statistics."""
 BAR = (255, 60, 255)
 """The scale bar as it was read."""
 BAR_TEXT = (255, 190, 255)
@@ -150,7 +150,7 @@ def legend_entries(counted: bool, dropped: bool, ignored: bool, bar: bool) -> li
     """Return kind and words of the styles that occur, in the order in which a legend lists them."""
     entries = [
         (counted, "kept", "counted"),
-        (dropped, "dropped", "touches the frame, not counted"),
+        (dropped, "dropped", "not seen whole, not counted"),
         (ignored, "ignored", "ignored pixels"),
         (bar, "bar", "scale bar as read"),
     ]

@@ -151,7 +151,7 @@ def warnings_of(result: Result) -> list[str]:
             "No particles were found. Look at the image below; another method or another polarity may find them."
         )
     elif n == 0:
-        loud.append(f"Nothing could be counted: {_all(len(table))} the frame or could not be measured.")
+        loud.append(f"Nothing could be counted: of {plural(len(table), 'particle')} none is seen whole.")
     elif n < FEW:
         loud.append(
             f"Only {plural(n, 'particle')} counted: the intervals are wide, and a few odd ones can move every number."
@@ -208,10 +208,6 @@ def _disagreement(pixel_size: float, unit: str, bar: Any) -> float:
     from segmetry.units import convert
 
     return abs(convert(bar.pixel_size, bar.unit, unit) / pixel_size - 1)
-
-
-def _all(n: int) -> str:
-    return "the only particle touches" if n == 1 else f"all {n} particles touch"
 
 
 def _shown_unit(unit: str) -> str:

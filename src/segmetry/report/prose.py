@@ -249,7 +249,8 @@ def _say_statistics(
     if settings.get("edge_correction", True):
         if number.n_dropped:
             were = "was" if number.n_dropped == 1 else "were"
-            who = f"{plural(number.n_dropped, 'particle')} that touched the frame {were} left out; the other {who[4:]}"
+            cut = "that the frame cuts, or burned-in text may hide in part,"
+            who = f"{plural(number.n_dropped, 'particle')} {cut} {were} left out; the other {who[4:]}"
         write.say(f"{who} entered with Miles–Lantuéjoul weights {_WEIGHTS[ndim]} {write.cite('miles', 'iso13322')}.")
     else:
         cut = ", those that touch the frame among them," if (recipe.get("segment") or {}).get("pick") == "all" else ""
