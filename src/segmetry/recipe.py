@@ -85,7 +85,7 @@ class Recipe:
         if self.scale not in get_args(Scale):
             raise unknown_name("scale", self.scale, get_args(Scale))
         if self.pixel_size is not None:
-            Calibration.from_text(self.pixel_size)
+            Calibration.from_text(str(self.pixel_size))
         if self.page is not None and (not isinstance(self.page, int) or self.page < 0):
             raise RecipeError(f"page must be a whole number from 0, got {self.page!r}.")
         if self.measures is not None:
