@@ -61,7 +61,7 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
     lonely: list[Bar] = []
     if not any(m.score >= MIN_SCORE for m in matches):
         lonely = lonely_bars(image, proposals, cores)
-        for bar in lonely[:3]:
+        for bar in lonely[:2]:
             more = read_around(image, bar, threads=threads)
             read = read + more
             for n in named_lengths(image, more, threads=threads):
@@ -86,7 +86,7 @@ def find_annotations(pixels: np.ndarray, *, threads: int = 1) -> Annotations:
         if named:
             again = [m for n in named[:1] if (m := match_again(image, n, letters_of(read))) is not None]
         else:
-            more, again = look_again(image, threads=threads)
+            more, again = look_again(image, lonely[:2], threads=threads)
             read = read + more
             named = [m.named for m in again]
         matches = matches + again

@@ -37,23 +37,26 @@ def match_again(image: np.ndarray, named: Named, texts: Sequence[Box]) -> Match 
 
 
 def look_again(
-    image: np.ndarray, *, threads: int = 1, n_bars: int = 1
+    image: np.ndarray, tried: Sequence[Bar] = (), *, threads: int = 1
 ) -> tuple[list[tuple[Line, Reading]], list[Match]]:
     """Return texts and matches in clearer versions of the lower part of an image.
 
-    Only what is left alone by the first look is searched: bars that show in a clearer version, and text right around
-    them. Each version costs about 30 ms, each bar 50 ms.
+    Searched are the lowest rows and what is right around the best bar of each version, unless it was `tried` before:
+    then its surroundings are looked at again only if there is noise. Each version costs about 30 ms, each bar 50 ms.
     """
     y0 = image.shape[0] - max(64, round(STRIP * image.shape[0]))
     if y0 <= 0:
         return [], []
+    noisy = noise(image[y0:]) > NOISY
     for clear in _clearer(image[y0:]):
         proposals = propose_bars(clear)
         read = read_texts(clear, _lowest_lines(clear, threads=threads), threads=threads)
         matches = _matched(clear, proposals, read, named_lengths(clear, read, threads=threads))
         if matches:
             return _back(read, y0), [_lowered(m, y0) for m in matches]
-        for bar in lonely_bars(clear, proposals, ())[:n_bars]:
+        for bar in lonely_bars(clear, proposals, ())[:1]:
+            if not noisy and any(abs(b.x0 - bar.x0) < 4 and abs(b.top - bar.top - y0) < 4 for b in tried):
+                continue
             read = read_around(clear, bar, threads=threads)
             named = named_lengths(clear, read, threads=threads)
             matches = _matched(clear, proposals, read, named)
