@@ -154,10 +154,15 @@ def _same_ink(image: np.ndarray, bar: Bar, core: Box, ink: float, paper: float) 
             return 0.0
     same = 1.0
     if abs(bar.level - ink) > max(40.0, 0.2 * abs(ink - paper)):
-        if bar.level <= 6 or bar.level >= 249:
+        opposite = (bar.level - ink) * (paper - ink) > 0.6 * (paper - ink) ** 2
+        if (
+            opposite
+            and (bar.quality < 0.97 or bar.u_length > 1.0)
+            and not (bar.u_length < 1.0 and (bar.level <= 6 or bar.level >= 249))
+        ):
+            same = 0.35  # dark where the letters are bright, and not sharp: a gap between particles
+        elif bar.level <= 6 or bar.level >= 249:
             same = 0.9  # some draw a white bar and write in black
-        elif bar.quality < 0.97 and (bar.level - ink) * (paper - ink) > 0.6 * (paper - ink) ** 2:
-            same = 0.35  # dark where the letters are bright, neither black nor sharp: a gap between particles
         else:
             same = 0.7
     around, rim = bar.level - bar.contrast, _rim(image, core)
