@@ -172,7 +172,9 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
             rel_uncertainty=calibration.rel_uncertainty,
             seed=statistics.seed,
         )
-    estimates = summarise(table, **place, **common)
+    box = tuple(slice(start, stop) for start, stop in image.frame)
+    seen = 1.0 if image.ignore is None or image.ignore.all() else 1.0 - float(image.ignore[box].mean())
+    estimates = summarise(table, **place, seen=seen, **common)
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))

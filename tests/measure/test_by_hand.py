@@ -146,8 +146,9 @@ def test_flags_of_the_frame():
     assert table["over_text"].tolist() == [False, True, False]
     assert table["few_pixels"].all()
     # The box of 2 x 3 pixels fits 10 - 2 - 1 = 7 by 10 - 3 - 1 = 6 times inside without touching, of 100 positions.
-    assert table["edge_weight"][0] == pytest.approx(100 / (7 * 6))
-    assert np.isnan(table["edge_weight"][2])
+    # In 4 rows (3 to 6) by 2 columns (5 and 6) of these the letter would touch it.
+    assert table["edge_weight"][0] == pytest.approx(100 / (7 * 6 - 4 * 2))
+    assert table["edge_weight"][1:].isna().all()
 
 
 def test_edge_weight_is_what_all_positions_give():

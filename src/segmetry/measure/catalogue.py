@@ -92,9 +92,10 @@ def _neighbour(r: Regions) -> np.ndarray:
 def _edge_weight(r: Regions) -> np.ndarray:
     low, high = r.frame
     room = (high - low - 1) - (r.high - r.low)
+    hidden, clear = r.behind_text
     with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.prod((high - low) / room, axis=1)
-    return np.where(r.touches_edge | r.over_text | (room <= 0).any(axis=1), np.nan, weight)
+        weight = np.prod((high - low) / room, axis=1) / clear
+    return np.where(r.touches_edge | hidden | (room <= 0).any(axis=1) | (clear <= 0), np.nan, weight)
 
 
 def _shape(r: Regions) -> np.ndarray:
@@ -253,8 +254,8 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "edge_weight", 0, _edge_weight,
             "how many objects of its size stand behind one that was seen whole: Miles–Lantuéjoul, frame over the "
-            "positions in the frame where it would not touch the edge; nan for objects that touch it or lie "
-            "under burned-in text, which hides a part of them", "number",
+            "positions in the frame where its box would touch neither the edge nor burned-in text; nan for objects "
+            "whose box touches one of them, since a part may be hidden", "number",
         ),
         Measure(
             "touches_edge", 0, lambda r: r.touches_edge,

@@ -191,6 +191,17 @@ class Regions:
         return touches_mask(self.runs, inside) if inside.any() else np.zeros(self.n, bool)
 
     @cached_property
+    def behind_text(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether ignored pixels inside the frame touch an object's box, and the share of its places where none do."""
+        from segmetry.measure.flags import clear_of_mask
+
+        low, high = self.frame
+        box = tuple(slice(a, b) for a, b in zip(low, high))
+        if self.ignore is None or self.n == 0 or self.ndim == 3 or not self.ignore[box].any():
+            return self.over_text, np.ones(self.n)
+        return clear_of_mask(self.ignore[box], self.low - low, self.high - low)
+
+    @cached_property
     def undefined(self) -> np.ndarray:
         """Whether an object is a single pixel, which has a size and a place but no form."""
         return self.n_pixels < 2

@@ -28,6 +28,7 @@ def summarise(
     frame_shape: Sequence[int],
     calibration: Calibration,
     frame_origin: Sequence[int] | None = None,
+    seen: float = 1.0,
     edge_correction: bool = True,
     level: float = 0.95,
     rel_uncertainty: float | None = None,
@@ -46,6 +47,8 @@ def summarise(
         Length of a pixel, in the unit of the table.
     frame_origin : sequence of int, optional
         First pixel of the frame along each axis; zeros by default.
+    seen : float
+        Share of the frame's pixels that are specimen: the area fraction refers to these, not to what text covers.
     edge_correction : bool
         Drop particles that touch the frame and weight the others (Miles-Lantuéjoul). Number per area, too, is then
         the sum of these weights over the area of the frame, to which every particle adds the same, whatever its size.
@@ -96,7 +99,7 @@ def summarise(
                 level=level,
             )
     if all(f"centroid-{k}" in table.columns for k in range(ndim)):
-        place = _Place(frame_shape, frame_origin or (0,) * ndim, calibration, edge_correction)
+        place = _Place(frame_shape, frame_origin or (0,) * ndim, calibration, edge_correction, seen)
         found |= place.estimates(table, samples, level, rel)
     return found
 
@@ -105,12 +108,17 @@ class _Place:
     """What rests on where the particles lie in one frame."""
 
     def __init__(
-        self, shape: Sequence[int], origin: Sequence[int], calibration: Calibration, edge_correction: bool
+        self,
+        shape: Sequence[int],
+        origin: Sequence[int],
+        calibration: Calibration,
+        edge_correction: bool,
+        seen: float,
     ) -> None:
         self.shape, self.origin, self.calibration = shape, origin, calibration
         self.spacing, self.unit = np.asarray(calibration.spacing), calibration.unit
         self.sides = tuple(float(s) for s in np.asarray(shape) * self.spacing)
-        self.edge_correction, self.ndim = edge_correction, len(shape)
+        self.edge_correction, self.ndim, self.seen = edge_correction, len(shape), seen
         self.content = "area" if self.ndim == 2 else "volume"
 
     def points(self, table: pd.DataFrame) -> np.ndarray:
@@ -142,7 +150,9 @@ class _Place:
 
     def fraction(self, table: pd.DataFrame, level: float) -> Counting:
         """Return the share that all particles cover; as a share it ends at 1."""
-        found = number_density(self.points(table), self.sides, weights=table[self.content].to_numpy(float), level=level)
+        found = number_density(
+            self.points(table), self.sides, weights=table[self.content].to_numpy(float) / self.seen, level=level
+        )
         return found._replace(high=max(min(found.high, 1.0), found.value)) if math.isfinite(found.high) else found
 
     def estimates(

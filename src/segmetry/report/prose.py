@@ -77,7 +77,8 @@ _IN_THE_SPIRIT = ("hybrid", "hybrid-literal")
 
 _WEIGHTS = {
     2: "WH/((W − 1 − Fx)(H − 1 − Fy)), which make up for the smaller chance of a large particle to lie whole inside "
-    "the frame (W × H: frame, Fx × Fy: the particle’s box, in px; one that reaches the outermost pixels counts as cut)",
+    "the frame (W × H: frame, Fx × Fy: the particle’s box, in px; one that reaches the outermost pixels counts as cut; "
+    "places where burned-in text would touch the box are taken off too)",
     3: "WHD/((W − 1 − Fx)(H − 1 − Fy)(D − 1 − Fz)), which make up for the smaller chance of a large particle to lie "
     "whole inside the frame (W × H × D: frame, Fx × Fy × Fz: the particle’s box, in px; one that reaches the outermost "
     "voxels counts as cut)",
