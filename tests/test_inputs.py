@@ -72,3 +72,12 @@ def test_every_image_has_a_folder_of_its_own(found):
     folded = [t.folder.casefold() for t in tasks]
     assert len(set(folded)) == len(folded), "also where letters' case does not count"
     assert tasks == name_folders(paths), "the same every time"
+
+
+def test_no_image_takes_a_name_of_the_batch():
+    names = ["report.html.png", "figures.tif", "run.json.png"]
+    assert [t.folder for t in name_folders([Path(n) for n in names])] == [
+        "report.html-png",
+        "figures-tif",
+        "run.json-png",
+    ]

@@ -18,6 +18,10 @@ SUFFIXES = frozenset(
 _COMPOUND = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.btf", ".fits.gz", ".mrc.gz", ".tar.gz")
 
 
+RESERVED = frozenset("report.html regions.csv summary.json recipe.yaml run.json failures.csv figures".split())
+"""Names in the output folder that belong to the whole batch."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One image to do: its file and the name of its folder."""
@@ -104,9 +108,9 @@ def name_folders(paths: Sequence[Path]) -> list[Task]:
     for path in paths:
         groups.setdefault(stem_of(path.name).casefold(), []).append(path)
     chosen: dict[Path, str] = {}
-    taken: set[str] = {stem for stem, group in groups.items() if len(group) == 1}
+    taken = {stem for stem, group in groups.items() if len(group) == 1} | RESERVED
     for stem, group in groups.items():
-        if len(group) == 1:
+        if len(group) == 1 and stem not in RESERVED:
             chosen[group[0]] = stem_of(group[0].name)
             continue
         for names in _candidates(group):
