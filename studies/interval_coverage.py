@@ -1,7 +1,7 @@
 """Do the intervals cover? Simulated particles with a known population: the share of 95 % intervals that hold its truth.
 
     python studies/interval_coverage.py --sets 2000 --seed 1 --write docs/studies/coverage.md
-    python studies/interval_coverage.py --images --sets 200
+    python studies/interval_coverage.py --images --sets 2000 --seed 1 --write docs/studies/coverage.md
 
 A data set is one micrograph: centres after a point process with known g(r), in a frame; a log-normal diameter for each;
 every disk drawn on the pixel grid at its sub-pixel centre; those that touch the frame dropped and the others weighted;
@@ -11,21 +11,25 @@ and a pixel size with an error of 1 %. What `segmetry` then says is held against
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
-from segmetry.measure import centres, radial_distribution, summarise
+from segmetry.measure import centres, measure, radial_distribution, summarise
+from segmetry.segment import segment
+from segmetry.synth import simulate
 from segmetry.types import Calibration
 
 REL_UNCERTAINTY = 0.01
@@ -220,10 +224,16 @@ class Tally:
     above: int = 0
     none: int = 0
     ratio: float = 0.0
+    shares: list[float] = field(default_factory=list)
+    """Of each image, where one image gives many intervals."""
 
     @property
     def n(self) -> int:
         return self.inside + self.below + self.above
+
+    @property
+    def mean_ratio(self) -> float:
+        return self.ratio / self.n
 
     def add(self, value: float, low: float, high: float, true: float) -> None:
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -235,7 +245,7 @@ class Tally:
         self.ratio += value / true if true else 1.0
 
     def join(self, other: Tally) -> None:
-        for name in ("inside", "below", "above", "none", "ratio"):
+        for name in ("inside", "below", "above", "none", "ratio", "shares"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -277,61 +287,155 @@ def run(scenario: Scenario, n_sets: int, seed: int) -> dict[str, Tally]:
 
 
 KINDS = ("bf-tem", "haadf-stem", "laadf-stem", "sem")
+IMAGE = Scenario(60, 1.3, "apart", 512, 24.0)
+"""What whole images show: spheres apart from each other, 1 nm per pixel."""
+_LAYOUTS = 4000
 
 
-def run_images(kind: str, n_sets: int, seed: int) -> dict[str, Tally]:
+def _options(seed: int, kind: str = "bf-tem") -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "seed": seed,
+        "n": IMAGE.n,
+        "frame_shape": (IMAGE.side, IMAGE.side),
+        "pixel_size": 1.0,
+        "median_diameter": IMAGE.median,
+        "gsd": IMAGE.gsd,
+        "arrangement": "isolated",
+    }
+
+
+def pairs_apart(seed: int, n_layouts: int = _LAYOUTS) -> np.ndarray:
+    """Return the pairs up to 0, 0.25, 0.5, ... 150 px over those of particles without order: the truth of g(r).
+
+    The law of particles that keep apart has no formula for g, so it is counted in layouts of the simulation that are
+    used for nothing else. Each lies on a torus larger than the frame, so nothing has to be corrected.
+    """
+    from segmetry.synth.options import ParticleScene
+    from segmetry.synth.populate import lay_out, populate
+
+    r = np.arange(601) / 4
+    found, n, side = np.zeros(len(r)), 0, 0.0
+    for k in range(n_layouts):
+        o = ParticleScene.from_dict(_options(10**9 + seed * 1_000_000 + k))
+        particles, groups, margin, _ = populate(o, o.frame_shape)
+        middles, *_ = lay_out(o, particles, groups, margin, o.frame_shape)
+        side = IMAGE.side + 2 * margin
+        tree = cKDTree(middles % side, boxsize=side)
+        found += tree.count_neighbors(tree, r) - len(middles)
+        n += len(middles)
+    per_area = n / n_layouts / side**2
+    return found / (n_layouts * per_area**2 * side**2)
+
+
+def run_images(kind: str, n_sets: int, seed: int, pairs: np.ndarray) -> dict[str, Tally]:
     """Return the tallies of whole images: rendered, segmented by the default method, measured.
 
-    60 spheres of 24 px median and a geometric standard deviation of 1.3 in 512 x 512 pixels, apart from each other.
+    "..., drawn" is what the truth's own labels give; "..., same particles" compares with the true diameters of the
+    particles that count, so that no chance of the sample is in the ratio. `pairs` is from `pairs_apart`.
     """
-    from segmetry.measure import measure
-    from segmetry.segment import segment
-    from segmetry.synth import simulate
-
     columns = ["area", "centroid", "equivalent_diameter", "edge_weight", "touches_edge", "feret_max"]
-    true = truth(Scenario(60, 1.3, side=512, median=24.0))
-    del true["nearest_neighbour_distance"]
+    true = truth(IMAGE)
     tallies: dict[str, Tally] = defaultdict(Tally)
     for k in range(n_sets):
-        scene = simulate(
-            kind,
-            seed=seed * 100_000 + k,
-            n=60,
-            frame_shape=(512, 512),
-            pixel_size=1.0,
-            median_diameter=24.0,
-            gsd=1.3,
-            arrangement="isolated",
-            bar="none",
-        )
-        image = scene.image
+        own = seed * 100_000 + KINDS.index(kind) * 25_000 + k
+        scene = simulate(**_options(own, kind))
+        # A stream that no stage of the simulation uses: seeded by `own` alone it would be that of the sizes.
+        spacing = math.exp(np.random.default_rng([own, 999]).normal(0, REL_UNCERTAINTY))
+        calibration = Calibration((spacing, spacing), "nm", REL_UNCERTAINTY, "scale bar")
+        image = dataclasses.replace(scene.image, calibration=calibration)
         table = measure(segment(image), image, measures=columns)
-        found = summarise(table, frame_shape=image.spatial_shape, calibration=image.calibration)
+        place: dict[str, Any] = {"frame_shape": image.spatial_shape, "calibration": calibration}
+        found = summarise(table, **place)
         for name, value in true.items():
             e = found[name]
             tallies[name].add(e.value, e.low, e.high, value)
+        whole = int((~scene.truth["touches_frame"]).sum())
+        n_found = int((~table["touches_edge"]).sum())
+        tallies["found"].add(n_found, n_found, n_found, whole)
+        tallies["lost"].above += n_found < whole / 2
+        drawn = measure(scene.labels, calibration=calibration, measures=columns)
+        perfect = summarise(drawn, **place)
+        drawn["equivalent_diameter"] = scene.truth["equivalent_diameter"].to_numpy()[drawn["label"] - 1]
+        same = summarise(drawn, **place)
+        for name in ("d10", "d50", "d90", "mean"):
+            e = perfect[name]
+            tallies[f"{name}, drawn"].add(e.value, e.low, e.high, true[name])
+            for what, values in (("same", found), ("same, drawn", perfect)):
+                e = values[name]
+                scale = spacing * same[name].value
+                tallies[f"{name}, {what}"].add(e.value, e.low, e.high, scale)
+
+        points, sides = centres(table, **place)
+        radial = radial_distribution(points, sides, rel_uncertainty=REL_UNCERTAINTY)
+        width = radial.r[1] - radial.r[0]
+        edges = np.append(radial.r - width / 2, radial.r[-1] + width / 2) / spacing
+        g = np.diff(np.interp(edges**2, (np.arange(len(pairs)) / 4) ** 2, pairs)) / (math.pi * np.diff(edges**2))
+        image_g = Tally()
+        for j in np.flatnonzero(g > 0.05):  # a class that can hold hardly any pair is covered by nature
+            image_g.add(radial.g[j], radial.low[j], radial.high[j], g[j])
+        tallies["g(r)"].join(image_g)
+        tallies["g(r)"].shares.append(image_g.inside / (image_g.n + image_g.none))
+        near = int(np.searchsorted(edges, 0.1 * IMAGE.side)) - 1
+        tallies["g at 0.1"].add(radial.g[near], radial.low[near], radial.high[near], g[near])
     return dict(tallies)
 
 
 def image_lines(results: dict[str, dict[str, Tally]]) -> list[str]:
-    """Return the result of whole images as Markdown."""
-    names = ("d10", "d50", "d90", "mean", "gsd", "number_density")
-    out = [
-        "| kind | " + " | ".join(f"{n}: cover, value / truth" for n in names) + " |",
-        "|---" * (len(names) + 1) + "|",
+    """Return the result of whole images as Markdown: coverage, then the values."""
+    # An image without an interval has not covered.
+    covered = ("d50", "mean", "g(r)", "g at 0.1", "d10", "d90", "gsd", "number_density")
+    results = results | {"together": _together(results)}
+    out = ["| kind | images | " + " | ".join(covered) + " |", "|---" * (len(covered) + 2) + "|"]
+    for kind, tallies in results.items():
+        out.append(f"| {kind} | {tallies['found'].n} | " + " | ".join(_cover(tallies[n]) for n in covered) + " |")
+    out += [
+        "",
+        "| kind | D50 below, above | mean below, above | D50, true labels | mean, true labels |",
+        "|---" * 5 + "|",
     ]
     for kind, tallies in results.items():
-        cells = (f"{t.inside / t.n:.3f}, {t.ratio / t.n:.4f}" for t in (tallies[n] for n in names))
-        out.append(f"| {kind} | " + " | ".join(cells) + " |")
+        sides = (
+            f"{tallies[n].below / tallies[n].n:.3f}, {tallies[n].above / tallies[n].n:.3f}" for n in ("d50", "mean")
+        )
+        drawn = (_cover(tallies[f"{n}, drawn"]) for n in ("d50", "mean"))
+        out.append(f"| {kind} | " + " | ".join((*sides, *drawn)) + " |")
+    names = ("d10", "d50", "d90", "mean")
+    out += [
+        "",
+        "| kind | " + " | ".join(f"{n} / truth" for n in names) + " | the same, true labels | found / true number "
+        "| images with less than half found |",
+        "|---" * 8 + "|",
+    ]
+    for kind, tallies in results.items():
+        ratios = [f"{tallies[f'{n}, same'].mean_ratio:.4f}" for n in names]
+        ratios.append(", ".join(f"{tallies[f'{n}, same, drawn'].mean_ratio:.4f}" for n in names))
+        ratios.append(f"{tallies['found'].mean_ratio:.4f} | {tallies['lost'].above}")
+        out.append(f"| {kind} | " + " | ".join(ratios) + " |")
     return out
 
 
-def lines(results: dict[str, dict[str, Tally]]) -> list[str]:
-    """Return the result as Markdown: all scenarios together, then each."""
+def _cover(t: Tally) -> str:
+    """Return the share covered with its 95 % interval: Wilson's, or from the shares of the images."""
+    if t.shares:
+        half = 1.96 * np.std(t.shares, ddof=1) / math.sqrt(len(t.shares))
+        low, high = np.mean(t.shares) - half, np.mean(t.shares) + half
+    else:
+        low, high = binomtest(t.inside, t.n + t.none).proportion_ci(method="wilson")
+    return f"{t.inside / (t.n + t.none):.3f} ({low:.3f}–{high:.3f})"
+
+
+def _together(results: dict[str, dict[str, Tally]]) -> dict[str, Tally]:
     together: dict[str, Tally] = defaultdict(Tally)
     for tallies in results.values():
         for name, tally in tallies.items():
             together[name].join(tally)
+    return together
+
+
+def lines(results: dict[str, dict[str, Tally]]) -> list[str]:
+    """Return the result as Markdown: all scenarios together, then each."""
+    together = _together(results)
     out = [
         "| statistic | intervals | cover | truth below | truth above | mean of value / truth |",
         "|---|---|---|---|---|---|",
@@ -382,8 +486,10 @@ def main() -> None:
     results: dict[str, dict[str, Tally]] = {}
     if options.images:
         each, how = options.sets // len(KINDS), f"{len(KINDS)} kinds of image"
+        pairs = pairs_apart(options.seed)
+        print(f"g(r) of {_LAYOUTS} layouts", f"{time.perf_counter() - start:.0f} s", flush=True)
         for kind in KINDS:
-            results[kind] = run_images(kind, each, options.seed)
+            results[kind] = run_images(kind, each, options.seed, pairs)
             print(kind, f"{time.perf_counter() - start:.0f} s", flush=True)
     else:
         each, how = options.sets // len(SCENARIOS), f"{len(SCENARIOS)} scenarios"

@@ -40,7 +40,7 @@ def images() -> dict[str, dict[str, np.ndarray]]:
         scene = simulate(
             "bf-tem", seed=70_000 + k, n=N, frame_shape=(SIDE, SIDE), pixel_size=1.0, median_diameter=MEDIAN, gsd=GSD
         )
-        spacing = math.exp(np.random.default_rng(k).normal(0, REL_UNCERTAINTY))
+        spacing = math.exp(np.random.default_rng([k, 999]).normal(0, REL_UNCERTAINTY))
         calibration = Calibration((spacing, spacing), "nm", REL_UNCERTAINTY, "scale bar")
         image = dataclasses.replace(scene.image, calibration=calibration)
         table = measure(segment(image), image, measures=columns)
