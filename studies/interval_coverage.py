@@ -391,7 +391,7 @@ def image_lines(results: dict[str, dict[str, Tally]]) -> list[str]:
         out.append(f"| {kind} | {tallies['found'].n} | " + " | ".join(_cover(tallies[n]) for n in covered) + " |")
     out += [
         "",
-        "| kind | D50 below, above | mean below, above | D50, true labels | mean, true labels |",
+        "| kind | D50: truth below, above | mean: truth below, above | D50, true labels | mean, true labels |",
         "|---" * 5 + "|",
     ]
     for kind, tallies in results.items():
