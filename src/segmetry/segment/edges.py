@@ -123,7 +123,10 @@ def _one_pass(
     sigma = _blur(means, weights, radius, starts, fit, sigmas) if fit.size else 0.0
     for size, members in _by_size(radius, fit):
         found = _search(means[members], weights[members], _templates(size, sigma), starts, _HANDICAP)
-        good = (found[:, 1] < _MAX_RESIDUAL) & (np.abs(found[:, 2]) < _MAX_SHARE * radius[members] + 0.5)
+        # Outwards, a small ball may have been found at half its diameter; inwards, another edge begins soon.
+        rim = _KIND[found[:, 0].astype(int)] == KINDS.index("rim")
+        share = np.where((found[:, 2] < 0) & ~rim, 1.0, _MAX_SHARE)
+        good = (found[:, 1] < _MAX_RESIDUAL) & (np.abs(found[:, 2]) < share * radius[members] + 0.5)
         members, found = members[good], found[good]
         kind[members] = _KIND[found[:, 0].astype(int)]
         shift[members], level[members], base[members] = found[:, 2], found[:, 3], found[:, 4]
