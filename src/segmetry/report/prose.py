@@ -230,7 +230,7 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
         rule = {
             "inside": "only those that do not touch the frame",
             "isolated": "only those that stand alone and are compact",
-        }.get(picking.get("rule", ""), "some")
+        }.get(picking.get("rule", ""), "those above the speck size")
         write.say(f"of the {plural(before, 'particle')} found, {rule} were kept ({format_count(kept)}).")
 
 
