@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -140,16 +140,19 @@ def run(
         queue, ahead = (suspects, 1) if suspects else (waiting, jobs + 2)
         pool = ProcessPoolExecutor(min(ahead, jobs), mp_context=_context(), initializer=_settle)
         running: dict[Future[Outcome], Task] = {}
+        others, clean = multiprocessing.active_children(), False
         try:
             while queue or running:
                 # A short queue ahead keeps every worker busy without holding ten thousand futures.
                 while queue and len(running) < ahead:
-                    running[pool.submit(_attempt, work, queue[0])] = queue[0]
-                    del queue[0]
+                    with _undisturbed():
+                        running[pool.submit(_attempt, work, queue[0])] = queue[0]
+                        del queue[0]
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
                     del running[future]
                     yield outcome
+            clean = True
         except BrokenProcessPool:
             if queue is suspects:
                 for task in running.values():
@@ -160,10 +163,28 @@ def run(
             else:
                 suspects = list(running.values())
         finally:
-            workers = list((getattr(pool, "_processes", None) or {}).values())  # the pool forgets them as it shuts down
+            if not clean:
+                # Stopped from outside: end what is in work, and let it remove what it half wrote; first of all, since
+                # a worker that still starts needs what the pool takes away. A pool that is stopped while it starts a
+                # worker does not know it: ask for all children.
+                _end([child for child in multiprocessing.active_children() if child not in others])
             pool.shutdown(wait=False, cancel_futures=True)
-            if running:  # stopped from outside: end what is in work, and let it remove what it half wrote
-                _end(workers)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Put Ctrl-C off until the block has ended: a process that is half started can be neither used nor ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _context() -> multiprocessing.context.BaseContext:

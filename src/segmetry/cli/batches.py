@@ -87,6 +87,10 @@ def measure_tasks(
 
     done = (lambda task: is_done(out / task.folder, task.path, recipe)) if resume else None
     outcomes, stopped = _collect(tasks, MeasureWork(recipe, out), jobs=jobs, done=done)
+    if stopped:  # an image may have become whole in the moment in which it was stopped
+        told = {o.task: o for o in outcomes}
+        whole = [t for t in tasks if t in told or is_done(out / t.folder, t.path, recipe)]
+        outcomes = [told.get(t) or Outcome(t, resumed=True) for t in whole]
     batch = gather(out, outcomes, recipe, jobs=jobs or default_jobs())
     write_failures(out / "failures.csv", outcomes)
     write_batch(batch, out)

@@ -46,7 +46,7 @@ _RIMS = tuple(
 _KIND = np.array([0] + [1] * len(_ABSORPTIONS) + [2] * len(_RIMS), np.int64)
 _HANDICAP = np.where(_KIND == 2, 3.0, 1.0)  # twelve overshoots fit any wiggle: one must leave a third of the misfit
 _RATIO = 1.1  # radii within this ratio share their templates
-_SAMPLE = 60  # particles that choose the blur
+_SAMPLE = 30  # particles that choose the blur
 _MIN_RADIUS = 3.0  # px
 _MAX_SHARE = 0.3  # of the radius: an edge further off is another one
 _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
