@@ -61,7 +61,11 @@ def run_demo(out: Path) -> int:
         ("simulated micrograph", "found", "true"),
         ("  pixel size, nm", f"{found['pixel_size']['value']:.4f}", f"{scene.pixel_size:.4f}"),
         ("  whole particles in the frame", str(found["d50"]["n"]), str(len(whole))),
-        ("  D50 of these particles, nm", f"{found['d50']['value']:.2f}", f"{whole['equivalent_diameter'].median():.2f}"),
+        (
+            "  D50 of these particles, nm",
+            f"{found['d50']['value']:.2f}",
+            f"{whole['equivalent_diameter'].median():.2f}",
+        ),
         *(
             (f"  {name.upper()} of the population, nm", _interval(found[name]), f"{population[name]:.2f}")
             for name in ("d10", "d50", "d90")
