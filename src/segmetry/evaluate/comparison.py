@@ -1,0 +1,83 @@
+"""Several methods beside each other: the record that tables, pictures and the page are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from segmetry.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from segmetry.evaluate.dependence import Trend
+    from segmetry.evaluate.uncertain import Difference
+
+
+@dataclass(frozen=True, eq=False)
+class Rank:
+    """A method's place.
+
+    Parameters
+    ----------
+    method : str
+    place : int
+        1 is best. Methods whose paired interval to the one before them holds 0 share its `tier`.
+    tier : int
+        Methods of one tier cannot be told apart with these images.
+    estimate : Estimate
+        The ranking score, mean over images.
+    to_best : Difference or None
+        This method minus the best, on the same images; None for the best itself.
+    """
+
+    method: str
+    place: int
+    tier: int
+    estimate: Estimate
+    to_best: Difference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What methods gave on the same images.
+
+    Parameters
+    ----------
+    methods : tuple of str
+        In the order of their rank.
+    kind : {"instance", "semantic"}
+    ranked_by : str
+        ``family.score``, such as ``instance.ap50``.
+    table : DataFrame
+        Tidy: ``method, image, group, family, score, value``, one row a value; per image only. Family ``cost`` holds
+        ``seconds`` and ``peak_memory`` (MiB).
+    objects : DataFrame
+        One row per true object and per invented object: ``method, image, group, truth, prediction, iou, outcome,
+        boundary_distance, diameter, contrast, aspect_ratio, neighbours``.
+    estimates : mapping of method to mapping of ``family.score`` to Estimate
+        Means over images (`Estimate.method` names the averaging), and ``instance_pooled.*``.
+    ranking : tuple of Rank
+    trends : mapping of method to tuple of Trend
+    groups : str
+        What the bootstrap drew: ``"image"``, or the name of the groups (``"publication"``).
+    n_images, n_groups : int
+    failures : tuple of (method, image, error)
+        They count as empty predictions, and the page says so.
+    notes : tuple of str
+    """
+
+    methods: tuple[str, ...]
+    kind: str
+    ranked_by: str
+    table: pd.DataFrame
+    objects: pd.DataFrame
+    estimates: Mapping[str, Mapping[str, Estimate]]
+    ranking: tuple[Rank, ...]
+    trends: Mapping[str, tuple[Trend, ...]]
+    groups: str
+    n_images: int
+    n_groups: int
+    failures: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = field(default=())
