@@ -71,7 +71,7 @@ def size_distribution(distribution: Distribution, *, name: str = "") -> Figure:
     name : str, optional
         Words for the axis; the measure's own name otherwise.
     """
-    figure, (top, bottom) = _subplots(5.6, 4.3, rows=2, sharex=True, height_ratios=(1.15, 1))
+    figure, (top, bottom) = subplots(5.6, 4.3, rows=2, sharex=True, height_ratios=(1.15, 1))
     unit = pretty_unit(distribution.unit)
     name = name or NAMES.get(distribution.measure, distribution.measure.replace("_", " "))
     edges, density = np.asarray(distribution.edges, float), np.asarray(distribution.density, float)
@@ -95,15 +95,15 @@ def size_distribution(distribution: Distribution, *, name: str = "") -> Figure:
         )
         bottom.plot(x, curve, color=ACCENT, linewidth=1.3)
     else:
-        _nothing(top)
+        nothing(top)
     if logarithmic:
-        _log_axis(bottom)
+        log_axis(bottom)
     top.set_ylim(0, _ceiling(density, distribution.density_high))
     top.set_ylabel(f"share of {distribution.weighting} per {unit}" if unit else f"density by {distribution.weighting}")
     bottom.set_ylim(0, 1.02)
     bottom.set_yticks([0, 0.1, 0.5, 0.9, 1], ["0", "10", "50", "90", "100"])
     bottom.set_ylabel("cumulative (%)")
-    bottom.set_xlabel(_label(name, unit))
+    bottom.set_xlabel(axis_label(name, unit))
     if distribution.n > 0:
         bottom.set_xlim(bottom.get_xlim())
         _mark_quantiles(top, bottom, distribution.estimates)
@@ -118,7 +118,7 @@ def weightings(distributions: Mapping[str, Distribution], *, name: str = "") -> 
     there = [d for d in distributions.values() if d.n > 0]
     if len(there) < 2:
         return None
-    figure, (axes,) = _subplots(5.6, 2.6)
+    figure, (axes,) = subplots(5.6, 2.6)
     for distribution, colour, dashes in zip(there, (ACCENT, SECOND, INK), ((), (6, 2), (2, 1.5))):
         x, curve = np.asarray(distribution.x, float), np.asarray(distribution.cumulative, float)
         axes.fill_between(
@@ -126,20 +126,20 @@ def weightings(distributions: Mapping[str, Distribution], *, name: str = "") -> 
         )
         axes.plot(x, curve, color=colour, linewidth=1.3, dashes=dashes, label=f"by {distribution.weighting}")
     if _is_geometric(np.asarray(there[0].edges, float)):
-        _log_axis(axes)
+        log_axis(axes)
     axes.axhline(0.5, color=LINE, linewidth=0.8, zorder=0)
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.1, 0.5, 0.9, 1], ["0", "10", "50", "90", "100"])
     axes.set_ylabel("cumulative (%)")
     measure = there[0].measure
-    axes.set_xlabel(_label(name or NAMES.get(measure, measure.replace("_", " ")), pretty_unit(there[0].unit)))
+    axes.set_xlabel(axis_label(name or NAMES.get(measure, measure.replace("_", " ")), pretty_unit(there[0].unit)))
     axes.legend(frameon=False, loc="lower right", fontsize=8, handlelength=2.5)
     return figure
 
 
 def radial(distribution: RadialDistribution) -> Figure:
     """Return g(r) with its band and a line at 1, where the particles would lie independently of each other."""
-    figure, (axes,) = _subplots(5.6, 2.7)
+    figure, (axes,) = subplots(5.6, 2.7)
     r, g = np.asarray(distribution.r, float), np.asarray(distribution.g, float)
     if np.isfinite(g).any():
         axes.axhline(1, color=FAINT, linewidth=0.8, dashes=(4, 3))
@@ -149,8 +149,8 @@ def radial(distribution: RadialDistribution) -> Figure:
         axes.set_ylim(0, max(1.15, 1.05 * float(np.nanmin([high, 2.0 * np.nanmax(g)]))))
         axes.set_xlim(0, r[-1])
     else:
-        _nothing(axes)
-    axes.set_xlabel(_label("distance between centres r", pretty_unit(distribution.unit)))
+        nothing(axes)
+    axes.set_xlabel(axis_label("distance between centres r", pretty_unit(distribution.unit)))
     axes.set_ylabel("g(r)")
     return figure
 
@@ -165,13 +165,13 @@ def shape_scatter(table: DataFrame, *, x: str = "equivalent_diameter", y: str = 
     rows = table.loc[np.isfinite(table[x].to_numpy(float)) & np.isfinite(table[y].to_numpy(float)), [x, y]]
     if len(rows) < 2:
         return None
-    figure, (left, right) = _subplots(5.6, 3.0, cols=2, sharey=True, width_ratios=(3.4, 1))
+    figure, (left, right) = subplots(5.6, 3.0, cols=2, sharey=True, width_ratios=(3.4, 1))
     shown = rows.iloc[np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).astype(int)]
     left.plot(
         shown[x], shown[y], linestyle="none", marker="o", markersize=3, color=ACCENT, alpha=0.55, markeredgewidth=0
     )
     unit = pretty_unit(table.attrs.get("units", {}).get(x, ""))
-    left.set_xlabel(_label(NAMES.get(x, x.replace("_", " ")), unit))
+    left.set_xlabel(axis_label(NAMES.get(x, x.replace("_", " ")), unit))
     left.set_ylabel(NAMES.get(y, y.replace("_", " ")))
     values = rows[y].to_numpy(float)
     top = max(float(np.quantile(values, 0.995)), 1.0 + 1e-6)
@@ -203,16 +203,16 @@ def picking_bias(edges: Sequence[float], share: Sequence[float], *, unit: str = 
     unit : str, optional
         Unit of `edges`.
     """
-    figure, (axes,) = _subplots(5.6, 2.3)
+    figure, (axes,) = subplots(5.6, 2.3)
     x, y = np.asarray(edges, float), 100 * np.asarray(share, float)
     axes.stairs(y, x, fill=True, color=SECOND, alpha=0.28)
     axes.stairs(y, x, color=SECOND, linewidth=1.1)
     if 0 < 4 * x[0] < x[-1]:
-        _log_axis(axes)
+        log_axis(axes)
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 50, 100])
     axes.set_ylabel("dropped (%)")
-    axes.set_xlabel(_label("equivalent diameter", pretty_unit(unit)))
+    axes.set_xlabel(axis_label("equivalent diameter", pretty_unit(unit)))
     return figure
 
 
@@ -239,7 +239,7 @@ def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | 
     kept.sort(key=lambda pair: pair[0][0])
     d50 = np.array([pair[0] for pair in kept], float)
     at = np.arange(len(kept))
-    figure, (left, right) = _subplots(
+    figure, (left, right) = subplots(
         5.6, min(7.5, max(2.0, 0.9 + 0.17 * len(kept))), cols=2, sharey=True, width_ratios=(2.6, 1)
     )
     seen = np.isfinite(d50[:, 1]) & np.isfinite(d50[:, 2])
@@ -259,7 +259,7 @@ def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | 
     counts = np.array([row.get("n") or 0 for _, row in kept], float)
     right.hlines(at, 0, counts, color=LINE, linewidth=1)
     right.plot(counts, at, linestyle="none", marker="o", markersize=3.5, color=ACCENT)
-    names = [_short(row.get("image") or row.get("folder") or "") for _, row in kept]
+    names = [short_name(row.get("image") or row.get("folder") or "") for _, row in kept]
     if len(kept) <= MAX_NAMES:
         left.set_yticks(at, names)
         left.tick_params(axis="y", length=0, labelsize=7)
@@ -271,10 +271,10 @@ def batch_d50(rows: Sequence[Mapping[str, Any]], *, pooled: Mapping[str, Any] | 
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
     right.set_xlim(left=0)
-    left.set_xlabel(_label("D50", pretty_unit(unit)))
+    left.set_xlabel(axis_label("D50", pretty_unit(unit)))
     right.set_xlabel("particles")
     if wide:
-        _log_axis(left)
+        log_axis(left)
     return figure
 
 
@@ -330,7 +330,7 @@ def inline(text: str, prefix: str) -> str:
     return text
 
 
-def _subplots(
+def subplots(
     width: float, height: float, *, rows: int = 1, cols: int = 1, sharex: bool = False, sharey: bool = False,
     height_ratios: Sequence[float] | None = None, width_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:  # fmt: skip
@@ -389,7 +389,7 @@ def _is_linear(edges: np.ndarray) -> bool:
     return bool(np.allclose(np.diff(edges), np.diff(edges)[0], rtol=1e-6))
 
 
-def _log_axis(axes: Axes) -> None:
+def log_axis(axes: Axes) -> None:
     """Set a logarithmic axis with plain numbers: 5, 10, 20."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -403,15 +403,15 @@ def _log_axis(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(name: str, unit: str) -> str:
+def axis_label(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def _short(name: str, length: int = 22) -> str:
+def short_name(name: str, length: int = 22) -> str:
     """Return a name cut in its middle; dollar signs would start mathematics."""
     name = name if len(name) <= length else f"{name[: length // 2]}…{name[-(length // 2 - 1) :]}"
     return name.replace("$", r"\$")
 
 
-def _nothing(axes: Axes) -> None:
+def nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=FAINT)

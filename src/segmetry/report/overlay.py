@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from segmetry.errors import ShapeMismatchError
+from segmetry.report.legend import font, with_strip
 from segmetry.report.picture import PERCENTILES, grey_limits, resize_nearest, shrink, to_grey
 
 if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+    from PIL.ImageDraw import ImageDraw
 
 KEPT = ((255, 170, 0), (86, 200, 255), (255, 120, 200), (190, 240, 60))
 """Outlines of particles that count: amber, sky, pink, lime. They differ in lightness too, and none of them is grey."""
@@ -223,17 +224,9 @@ def _font_size(size: tuple[int, ...], n: int = 0) -> int:
     return int(np.clip(round(max(size) / (55 if n <= 30 else 70 if n <= 120 else 90)), 9, 26))
 
 
-@functools.lru_cache(maxsize=8)
-def _font(size: int) -> FreeTypeFont:
-    from matplotlib import get_data_path  # it brings a font that has every sign we need
-    from PIL import ImageFont
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
-
-
 def _text_width(size: int) -> float:
     """Return the width of one digit."""
-    return _font(size).getlength("0")
+    return font(size).getlength("0")
 
 
 def _place_numbers(labels: np.ndarray, height: int, digit: float) -> list[Any]:
@@ -307,7 +300,7 @@ def _draw_bar(drawing: np.ndarray, bar: Bar, scale: float, ignore: np.ndarray | 
     drawing[on, 3] = canvas[on]
     size = _font_size(canvas.shape)
     text = f"{bar.value:g} {bar.unit}"
-    half = _font(size).getlength(text) / 2
+    half = font(size).getlength(text) / 2
     middle, level = (ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2
     away = tick + 0.8 * size
     right, left = max(end[0] for end in ends) + half + 8, min(end[0] for end in ends) - half - 8
@@ -330,41 +323,21 @@ def _write(drawing: np.ndarray, texts: list[Any]) -> np.ndarray:
     pen = ImageDraw.Draw(canvas)
     for text, x, y, size, colour in texts:
         pen.text(
-            (x, y), text, font=_font(size), fill=(*colour, 255), anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0, 255)
+            (x, y), text, font=font(size), fill=(*colour, 255), anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0, 255)
         )
     return np.array(canvas)
 
 
 def with_legend(picture: np.ndarray, entries: list[tuple[str, str]]) -> np.ndarray:
     """Return an RGB picture with a white strip below it that names the styles, as `legend_entries` gives them."""
-    from PIL import Image, ImageDraw
+    return with_strip(picture, [(functools.partial(_line_sample, kind), words) for kind, words in entries])
 
-    if not entries:
-        return picture
-    width = picture.shape[1]
-    size = int(np.clip(width // 60, 10, 18))
-    gap, swatch = size, 2 * size
-    rows: list[list[tuple[str, str, float]]] = [[]]
-    x = float(gap)
-    for kind, words in entries:
-        length = swatch + gap / 2 + _font(size).getlength(words) + 2 * gap
-        if rows[-1] and x + length > width:
-            rows.append([])
-            x = float(gap)
-        rows[-1].append((kind, words, x))
-        x += length
-    strip = Image.new("RGB", (width, len(rows) * 2 * size), "white")
-    pen = ImageDraw.Draw(strip)
-    colours = {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}
-    for index, row in enumerate(rows):
-        y = (2 * index + 1) * size
-        for kind, words, start in row:
-            pieces = 1 if kind == "bar" else 4
-            slant = size / 2 if kind == "ignored" else 0
-            for piece in range(pieces):
-                a = start + piece * swatch / pieces
-                b = a + swatch / pieces * (0.6 if kind in ("dropped", "ignored") else 1)
-                colour = KEPT[piece] if kind == "kept" else colours[kind]
-                pen.line([(a, y + slant), (b, y - slant)], fill=colour, width=3)
-            pen.text((start + swatch + gap / 2, y), words, font=_font(size), fill="black", anchor="lm")
-    return np.vstack([picture, np.array(strip)])
+
+def _line_sample(kind: str, pen: ImageDraw, start: float, y: float, width: float, size: int) -> None:
+    pieces = 1 if kind == "bar" else 4
+    slant = size / 2 if kind == "ignored" else 0
+    for piece in range(pieces):
+        a = start + piece * width / pieces
+        b = a + width / pieces * (0.6 if kind in ("dropped", "ignored") else 1)
+        colour = KEPT[piece] if kind == "kept" else {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}[kind]
+        pen.line([(a, y + slant), (b, y - slant)], fill=colour, width=3)
