@@ -8,16 +8,15 @@ from scipy import ndimage
 
 from segmetry.synth import simulate
 from segmetry.synth.optics import (
-    SUPPORTS,
-    band_noise,
     blur,
     charging,
     digitise,
     fringe,
-    make_support,
     motion_blur,
     shade,
 )
+from segmetry.synth.supports import SUPPORTS, make_support
+from segmetry.synth.texture import band_noise
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from segmetry.synth import optics
 from segmetry.synth.options import ParticleScene
 from segmetry.synth.populate import Particle
 from segmetry.synth.raster import LABEL_RULE, pixel_means, sample_axis, supersampling_for
 from segmetry.synth.shapes import SHAPES
+from segmetry.synth.supports import Support
 from segmetry.synth.truth import WholeMask, truth_row
 
 
@@ -71,7 +71,7 @@ def draw(
     centres: np.ndarray,
     z: np.ndarray,
     cluster: np.ndarray,
-    support: optics.Support,
+    support: Support,
     frame: tuple[int, int],
 ) -> tuple[Maps, list[WholeMask], list[dict[str, Any]]]:
     """Return the maps, the masks of whole particles and their rows of truth, lowest particle first."""

@@ -10,6 +10,8 @@ from segmetry.synth import optics
 from segmetry.synth.chance import stage_rng
 from segmetry.synth.drawing import Maps
 from segmetry.synth.options import ParticleScene
+from segmetry.synth.supports import Support
+from segmetry.synth.texture import band_noise
 
 
 def attenuation_of(o: ParticleScene, diameters: np.ndarray) -> float:
@@ -21,7 +23,7 @@ def attenuation_of(o: ParticleScene, diameters: np.ndarray) -> float:
 
 
 def expose(
-    o: ParticleScene, maps: Maps, support: optics.Support, attenuation: float, diameters: np.ndarray
+    o: ParticleScene, maps: Maps, support: Support, attenuation: float, diameters: np.ndarray
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the recorded signal, light, blur, drift and noise in it, and its black and white levels."""
     signal = _signal(o, maps, support, attenuation, diameters)
@@ -34,9 +36,7 @@ def expose(
     return optics.expose(signal, o.dose, o.read_noise, noise), levels
 
 
-def _signal(
-    o: ParticleScene, maps: Maps, support: optics.Support, attenuation: float, diameters: np.ndarray
-) -> np.ndarray:
+def _signal(o: ParticleScene, maps: Maps, support: Support, attenuation: float, diameters: np.ndarray) -> np.ndarray:
     """Return the noise-free, sharp signal."""
     per_px = attenuation * o.pixel_size
     depth = maps.depth * np.float32(per_px)
@@ -48,7 +48,7 @@ def _signal(
         return optics.laadf(depth, support, background=o.background, pixel_depth=per_px)
     rng = stage_rng(o.seed, "surface")
     light = rng.uniform(0, 2 * math.pi)
-    grain = o.surface_grain * optics.band_noise(maps.height.shape, 3.0, rng) if o.surface_grain > 0 else None
+    grain = o.surface_grain * band_noise(maps.height.shape, 3.0, rng) if o.surface_grain > 0 else None
     scale = (float(np.median(diameters)) if len(diameters) else o.median_diameter) / o.pixel_size
     return optics.sem(
         maps.height, maps.material, support, scale=scale, background=o.background, light=light, grain=grain

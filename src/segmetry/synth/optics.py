@@ -7,10 +7,12 @@ particle.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from segmetry.synth.supports import Support
+from segmetry.synth.texture import ramp
 
 KINDS: dict[str, str] = {
     "bf-tem": "bright-field TEM: dark particles by Beer–Lambert absorption of the projected thickness",
@@ -19,80 +21,6 @@ KINDS: dict[str, str] = {
     "sem": "secondary electrons: bright slopes and edges, shadowed gaps",
 }
 """Every kind of image and its meaning."""
-
-SUPPORTS: dict[str, str] = {
-    "flat": "nothing to see",
-    "carbon": "grain of an amorphous film: band-limited noise of the film's thickness",
-    "wedge": "film that grows thicker across the frame",
-    "holey": "film with round holes; what would lie in a hole has fallen through",
-    "grid": "carbon film and the bar of a grid at one edge, which hides what lies behind it",
-    "wrinkled": "film with folds: thin darker lines",
-}
-"""Every support and its meaning."""
-
-
-def band_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Return Gaussian noise of unit variance and zero mean whose grains are about `scale` px wide, as float32."""
-    step = max(1, int(scale / 3))  # coarse grains need no fine grid
-    small = (max(8, math.ceil(shape[0] / step) + 8), max(8, math.ceil(shape[1] / step) + 8))
-    noise = rng.standard_normal(small, dtype=np.float32)
-    sigma = scale / step / 2.0
-    noise = cv2.GaussianBlur(noise, (0, 0), sigma) - cv2.GaussianBlur(noise, (0, 0), 1.8 * sigma)
-    if step > 1:
-        noise = cv2.resize(noise, (small[1] * step, small[0] * step), interpolation=cv2.INTER_CUBIC)
-    noise = np.ascontiguousarray(noise[: shape[0], : shape[1]])
-    return (noise - noise.mean()) / max(float(noise.std()), 1e-9)
-
-
-def _ramp(shape: tuple[int, int], angle: float) -> np.ndarray:
-    """Return a plane that runs from -0.5 to 0.5 over the frame along a direction."""
-    row, col = (np.linspace(-0.5, 0.5, n, dtype=np.float32) for n in shape)
-    plane = np.float32(math.cos(angle)) * row[:, None] + np.float32(math.sin(angle)) * col[None, :]
-    return plane / (abs(math.cos(angle)) + abs(math.sin(angle)))
-
-
-@dataclass(frozen=True, eq=False)
-class Support:
-    """Film under the particles: thickness relative to its mean (0 in a hole) and where a grid bar blocks the view."""
-
-    film: np.ndarray
-    bar: np.ndarray | None = None
-
-
-def make_support(
-    kind: str, shape: tuple[int, int], *, grain: float, grain_px: float, rng: np.random.Generator
-) -> Support:
-    """Return the support of an image; `grain` is the relative standard deviation of its texture."""
-    film = np.ones(shape, np.float32)
-    if grain > 0 and kind != "flat":
-        film += grain * band_noise(shape, grain_px, rng)
-    diagonal = math.hypot(*shape)
-    if kind == "carbon" and grain > 0:
-        film += 0.5 * grain * band_noise(shape, 12 * grain_px, rng)
-    elif kind == "wedge":
-        film += 1.2 * _ramp(shape, rng.uniform(0, 2 * math.pi)) + 0.4 * band_noise(shape, diagonal / 2, rng) * 0.2
-    elif kind == "holey":
-        row, col = np.ogrid[: shape[0], : shape[1]]
-        for _ in range(int(rng.integers(2, 7))):
-            r0, c0 = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
-            radius = diagonal * rng.uniform(0.06, 0.2)
-            stretch, turn = rng.uniform(0.8, 1.25), rng.uniform(0, math.pi)
-            u = (row - r0) * math.cos(turn) + (col - c0) * math.sin(turn)
-            v = (col - c0) * math.cos(turn) - (row - r0) * math.sin(turn)
-            distance = np.sqrt((u * stretch) ** 2 + (v / stretch) ** 2).astype(np.float32) - np.float32(radius)
-            film *= np.clip(distance / 2 + 0.5, 0, 1) * (1 + 0.35 * np.exp(-((distance / (0.012 * diagonal)) ** 2)))
-    elif kind == "wrinkled":
-        for _ in range(int(rng.integers(2, 5))):
-            bend = _ramp(shape, rng.uniform(0, 2 * math.pi)) + 0.03 * band_noise(shape, diagonal / 3, rng)
-            width = rng.uniform(0.0015, 0.006)
-            film += 0.8 * np.exp(-(((bend - np.float32(rng.uniform(-0.4, 0.4))) / np.float32(width)) ** 2))
-    bar = None
-    if kind == "grid":
-        edge = _ramp(shape, rng.choice(4) * math.pi / 2 + rng.uniform(-0.3, 0.3)) + 0.006 * band_noise(
-            shape, diagonal / 12, rng
-        )
-        bar = np.clip((edge - np.float32(rng.uniform(0.3, 0.42))) * diagonal / 3, 0, 1)
-    return Support(np.maximum(film, 0), bar)
 
 
 def bf_tem(depth: np.ndarray, support: Support, *, film_depth: float) -> np.ndarray:
@@ -236,7 +164,7 @@ def shade(signal: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
         return signal
     row, col = (np.linspace(-1, 1, n, dtype=np.float32) for n in signal.shape)
     round_ = np.float32(bowl) * (0.5 - 0.5 * (row[:, None] ** 2 + col[None, :] ** 2))
-    light = 1 + np.float32(strength) * (_ramp(signal.shape, angle) + 0.5 * round_)
+    light = 1 + np.float32(strength) * (ramp(signal.shape, angle) + 0.5 * round_)
     return signal * np.maximum(light, 0.05)
 
 

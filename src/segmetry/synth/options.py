@@ -13,6 +13,7 @@ import numpy as np
 from segmetry.errors import OptionError, unknown_name
 from segmetry.synth import annotate, arrange, optics
 from segmetry.synth.shapes import SHAPES
+from segmetry.synth.supports import SUPPORTS
 from segmetry.units import normalise_unit
 
 LEAST_SIDE = 4  # px; slopes need neighbours
@@ -195,7 +196,7 @@ class ParticleScene:
         for name, known in (
             ("kind", optics.KINDS),
             ("arrangement", arrange.ARRANGEMENTS),
-            ("support", optics.SUPPORTS),
+            ("support", SUPPORTS),
             ("bar", annotate.BARS),
             ("footer", annotate.FOOTERS),
             ("bar_place", annotate.PLACES),

@@ -17,6 +17,7 @@ from segmetry.synth.drawing import draw
 from segmetry.synth.imaging import attenuation_of, expose
 from segmetry.synth.options import LEAST_SIDE, ParticleScene
 from segmetry.synth.populate import lay_out, populate
+from segmetry.synth.supports import make_support
 from segmetry.synth.truth import WholeMask, law_of_sizes, tell
 from segmetry.types import Calibration, Image
 
@@ -118,7 +119,7 @@ def simulate(kind: str = "bf-tem", *, seed: int = 0, **options: Any) -> Scene:
     if callable(o.diameters):
         o = dataclasses.replace(o, diameters=tuple(float(d) for d in diameters), margin_px=margin)
     centres, z, cluster = lay_out(o, particles, groups, margin, frame)
-    support = optics.make_support(
+    support = make_support(
         o.support, frame, grain=o.support_grain, grain_px=o.support_grain_px, rng=stage_rng(o.seed, "support")
     )
     maps, whole, rows = draw(o, particles, centres, z, cluster, support, frame)
