@@ -35,6 +35,9 @@ WEIGHTINGS: tuple[Weighting, ...] = ("number", "area", "volume")
 NEEDED = ("area", "volume", "equivalent_diameter", "centroid", "feret_max", "edge_weight", "touches_edge")
 """Measures that statistics and report rest on: they are in every table, whatever the recipe names."""
 
+RAGGED = 0.85
+"""Median solidity below which outlines are doubted (docs/studies/emps-hybrid.md)."""
+
 _PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "pandas", "rapidocr", "onnxruntime")
 
 
@@ -180,7 +183,22 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
     if segmentation.kind == "semantic":
         notes += ("WARNING: the labels are classes, not particles: sizes are those of whole classes.",)
+    else:
+        notes += _ragged_outlines(table)
     return Result(image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes)
+
+
+def _ragged_outlines(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return a warning where the particles that count are mostly far from convex: then the segmentation seldom fits."""
+    if "solidity" not in table or "edge_weight" not in table:
+        return ()
+    median = float(table.loc[table["edge_weight"].notna(), "solidity"].median())
+    if not median < RAGGED:  # nan where nothing counts
+        return ()
+    return (
+        f"WARNING: outlines are ragged or concave (median solidity {median:.2f}): they may follow light or texture "
+        "rather than particles, or show agglomerates; look at the overlay.",
+    )
 
 
 def _with_needed(measures: tuple[str, ...] | None, ndim: int) -> list[str] | None:
