@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmetry.errors import ReadError
+from segmetry.io.formats import stem_of
 
 SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .bmp .tif .tiff .npy .dm3 .dm4 .emd .ser .gif .webp .pgm .ppm .pnm .btf .tf8".split()
+    ".png .jpg .jpeg .jpe .bmp .tif .tiff .btf .tf8 .npy .nii .nii.gz .dm3 .dm4 .emd .ser .gif .webp .pgm .ppm "
+    ".pnm".split()
 )
 """File names that a folder is searched for; a file that is named outright may have any."""
-
-_COMPOUND = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.btf", ".fits.gz", ".mrc.gz", ".tar.gz")
 
 
 RESERVED = frozenset("report.html regions.csv summary.json recipe.yaml run.json failures.csv figures".split())
@@ -28,20 +28,6 @@ class Task:
 
     path: Path
     folder: str
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without its whole suffix.
-
-    Examples
-    --------
-    >>> stem_of("scan.nii.gz"), stem_of("a.b.tif"), stem_of("cells.ome.tif"), stem_of(".hidden")
-    ('scan', 'a.b', 'cells', '.hidden')
-    """
-    for suffix in _COMPOUND:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return Path(name).stem
 
 
 def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
@@ -78,7 +64,7 @@ def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    return path.name.lower().endswith(tuple(SUFFIXES)) and path.is_file() and not path.name.startswith(".")
 
 
 def _near(path: Path) -> str:

@@ -9,6 +9,7 @@ from segmetry.io.atomic import atomic
 from segmetry.io.coco import write_coco
 from segmetry.io.facts import describe
 from segmetry.io.geojson import write_geojson
+from segmetry.io.labels import LabelFile, read_labels
 from segmetry.io.ome_tiff import write_image, write_labels
 from segmetry.io.outlines import outlines
 from segmetry.io.read import read  # now, not on first use: the module of the same name must not hide it
@@ -26,6 +27,7 @@ _LATER = {
 
 __all__ = [
     "Annotations",
+    "LabelFile",
     "ScaleBar",
     "Text",
     "atomic",
@@ -34,6 +36,7 @@ __all__ = [
     "find_annotations",
     "outlines",
     "read",
+    "read_labels",
     "read_table",
     "write_coco",
     "write_geojson",

@@ -74,6 +74,12 @@ def _is_emd(head: bytes, path: Path) -> bool:
     return head.startswith(b"\x89HDF\r\n\x1a\n") and path.suffix.lower() == ".emd"
 
 
+def _is_nifti(head: bytes, path: Path) -> bool:
+    if path.name.lower().endswith(".nii.gz"):
+        return head[:2] == b"\x1f\x8b"
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
 FORMATS: tuple[Format, ...] = (
     Format("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "raster:read_png"),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), _starts(b"\xff\xd8\xff"), "raster:read_jpeg"),
@@ -87,6 +93,7 @@ FORMATS: tuple[Format, ...] = (
     Format("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "raster:read_gif"),
     Format("PGM/PPM", (".pgm", ".ppm", ".pbm", ".pnm"), _is_pnm, "raster:read_pnm"),
     Format("NumPy", (".npy",), _starts(b"\x93NUMPY"), "npy:read_npy"),
+    Format("NIfTI", (".nii", ".nii.gz"), _is_nifti, "nifti:read_nifti"),
     Format("DM3", (".dm3",), _is_dm(3), "em:read_dm"),
     Format("DM4", (".dm4",), _is_dm(4), "em:read_dm"),
     Format("EMD", (".emd",), _is_emd, "em:read_emd"),
@@ -129,3 +136,20 @@ def what_is_it(head: bytes, path: Path) -> str:
 def readable() -> str:
     """Return the names of all formats, for messages and help."""
     return ", ".join(f.name for f in FORMATS)
+
+
+_COMPOUND = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.btf", ".fits.gz", ".mrc.gz", ".tar.gz")
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without its whole suffix.
+
+    Examples
+    --------
+    >>> stem_of("scan.nii.gz"), stem_of("a.b.tif"), stem_of("cells.ome.tif"), stem_of(".hidden")
+    ('scan', 'a.b', 'cells', '.hidden')
+    """
+    for suffix in _COMPOUND:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return Path(name).stem

@@ -109,6 +109,7 @@ def _with_pillow(opener: Callable[[io.BufferedReader], Any], path: Path, page: i
         if picture.getexif().get(274, 1) != 1:
             notes.append("the file asks viewers to turn it (EXIF orientation); pixels are as stored")
         picture.load()
+        numbers = np.asarray(picture) if picture.mode == "P" and page is None else None
         if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             notes.append(f"{picture.mode} colours were turned into RGB")
             picture = picture.convert("RGB")
@@ -119,4 +120,4 @@ def _with_pillow(opener: Callable[[io.BufferedReader], Any], path: Path, page: i
             notes.append(f"only the first of {picture.n_frames} frames was read")
         pixels = np.asarray(picture)
     pixels, axes = pick_plane(pixels, "YXS"[: pixels.ndim], page)
-    return Stored(pixels, axes, notes=tuple(notes), metadata=metadata)
+    return Stored(pixels, axes, notes=tuple(notes), metadata=metadata, numbers=numbers)

@@ -6,12 +6,14 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from segmetry.errors import CalibrationError, ImageError, ReadError, SegmetryError
-from segmetry.io.formats import FORMATS, HEAD, Format, find_format, readable, what_is_it
+from segmetry.io.formats import FORMATS, HEAD, Format, find_format, readable, stem_of, what_is_it
 from segmetry.io.quiet import quiet
 from segmetry.io.sidecar import read_sidecar
 from segmetry.io.stored import Scale, Stored
@@ -33,9 +35,9 @@ def read(
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, GIF, PGM/PPM, TIFF (plain, OME, ImageJ, FEI, Zeiss...), ``.npy``; with the extra ``em`` also
-        DM3, DM4, EMD and SER. A text file of the same name, as JEOL, Hitachi and TESCAN microscopes write it beside the
-        image, is read for the pixel size.
+        PNG, JPEG, BMP, GIF, PGM/PPM, TIFF (plain, OME, ImageJ, FEI, Zeiss...), ``.npy``; with the extra ``formats``
+        also NIfTI, with ``em`` also DM3, DM4, EMD and SER. A text file of the same name, as JEOL, Hitachi and TESCAN
+        microscopes write it beside the image, is read for the pixel size.
     page : int, optional
         Take one plane of a stack, counted from 0 in the order of the file. By default pages of equal shape are read
         together, as a volume (``"ZYX"``) or a time series (``"TYX"``).
@@ -65,14 +67,27 @@ def read(
     ('YX', (3, 3), (0.5, 0.5), 'nm')
     """
     path = Path(path)
+    return decode(path, page, lambda kind, stored: _image(path, kind, stored, page, pixel_size))
+
+
+T = TypeVar("T")
+
+
+def decode(path: Path, page: int | None, use: Callable[[Format, Stored], T]) -> T:
+    """Return what `use` makes of a file's content; whatever goes wrong is one line that names the file.
+
+    Raises
+    ------
+    ReadError, CalibrationError
+        As `read` does.
+    """
     head = _head(path)
     kind = find_format(head, path)
     if kind is None:
         raise ReadError(f"{path}: {what_is_it(head, path)}; segmetry reads {readable()}.")
     try:
         with quiet():
-            stored = kind.reader()(path, page)
-            return _image(path, kind, stored, page, pixel_size)
+            return use(kind, kind.reader()(path, page))
     except CalibrationError:
         raise
     except SegmetryError as error:
@@ -126,9 +141,9 @@ def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_siz
     own = next((f for f in FORMATS if path.suffix.lower() in f.suffixes), None)
     if own is not None and own is not kind:
         notes.insert(0, f"the name ends in {path.suffix}, but the content is {kind.name}")
-    pixels, axes, more = _grey(_plain_numbers(stored.pixels), stored.axes)
+    pixels, axes, more = _grey(plain_numbers(stored.pixels), stored.axes)
     notes += more
-    pixels, axes, more = _three_axes(pixels, axes)
+    pixels, axes, more = three_axes(pixels, axes)
     notes += more
     notes += _odd_values(pixels)
     metadata = {"format": kind.name, **stored.metadata}
@@ -137,7 +152,7 @@ def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_siz
         scale, more, said = read_sidecar(path, pixels.shape[-1])
         notes += more
         metadata |= said
-    calibration, more = _calibrate(scale, axes, pixel_size)
+    calibration, more = file_calibration(scale, axes, pixel_size)
     notes += more
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -145,14 +160,14 @@ def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_siz
         np.ascontiguousarray(pixels),
         axes,
         calibration,
-        name=path.stem.encode("utf-8", "backslashreplace").decode(),  # tables cannot hold bytes that are no text
+        name=stem_of(path.name).encode("utf-8", "backslashreplace").decode(),  # no bytes that are no text in tables
         source=Source(path, sha256, page or 0),
         notes=tuple(dict.fromkeys(notes)),
         metadata=metadata,
     )
 
 
-def _plain_numbers(pixels: np.ndarray) -> np.ndarray:
+def plain_numbers(pixels: np.ndarray) -> np.ndarray:
     """Return real numbers in the byte order of this machine, in a dtype that every library knows."""
     if pixels.dtype.kind == "c":
         raise ImageError("its pixels are complex; save the modulus (np.abs) or the phase instead.")
@@ -192,7 +207,7 @@ def _grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ..
     return luminance.astype(red.dtype), axes, tuple(notes)
 
 
-def _three_axes(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+def three_axes(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Return ``YX``, or a stack with one leading axis; axes of length 1 go."""
     keep = [k for k, a in enumerate(axes) if a in "YX" or pixels.shape[k] > 1]
     pixels, axes = pixels.reshape([pixels.shape[k] for k in keep]), "".join(axes[k] for k in keep)
@@ -230,7 +245,7 @@ def _odd_values(pixels: np.ndarray) -> list[str]:
     return notes
 
 
-def _calibrate(
+def file_calibration(
     scale: Scale | None, axes: str, pixel_size: str | Calibration | None
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return the pixel size: the user's, else the file's, else unknown."""

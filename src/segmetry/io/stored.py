@@ -62,6 +62,9 @@ class Stored:
         What the user should know.
     metadata : mapping
         Voltage, detector, date...
+    numbers : array or None
+        Where brightness is not what is stored (a colour table, white as 0), the numbers that are: labels are these.
+        Its axes are those of `pixels` without ``S``.
     """
 
     pixels: np.ndarray
@@ -69,6 +72,7 @@ class Stored:
     scale: Scale | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    numbers: np.ndarray | None = None
 
 
 def check_claim(shape: Sequence[int], itemsize: int, file_size: int, *, compressed: bool) -> None:

@@ -58,10 +58,12 @@ def read_tiff(path: Path, page: int | None) -> Stored:
             pixels, axes = series.asarray(), _letters(series.axes)
         if pixels.ndim != len(axes):
             raise ReadError(f"its axes {axes!r} do not fit its shape {pixels.shape}; save it again as plain TIFF.")
-        pixels, axes, more = _colours(np.asarray(pixels), axes, series.keyframe, imagej=tif.is_imagej)
+        stored = np.asarray(pixels)
+        pixels, axes, more = _colours(stored, axes, series.keyframe, imagej=tif.is_imagej)
+        numbers = stored if more and picked is None and stored.ndim == len(axes.replace("S", "")) else None
         pixels, axes = pick_plane(pixels, axes, picked)
         scale, said, metadata = read_tags(tif, index, pixels.shape[axes.index("X")])
-    return Stored(pixels, axes, scale, (*notes, *more, *said), metadata)
+    return Stored(pixels, axes, scale, (*notes, *more, *said), metadata, numbers)
 
 
 def _letters(axes: str) -> str:
