@@ -165,8 +165,8 @@ def _display_scale(shape: tuple[int, ...], max_side: int) -> float:
     return float(np.clip(-(-SMALL_SIDE // side), 1, min(8, max(1, max_side // side))))
 
 
-def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None, *, thickness: int) -> None:
-    """Draw the border pixels of every region, inside the region, so that touching particles keep both lines."""
+def border_of(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """Return the border pixels of every region of a label image, inside the region, as a mask."""
     border = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
     border[:, 1:] |= across
@@ -176,7 +176,12 @@ def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None
     if thickness > 1:  # so many pixels more to every side; what falls outside is cut below
         cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
         border = cv2.dilate(border.view(np.uint8), cross, iterations=thickness - 1).view(bool)
-    border &= labels > 0
+    return border & (labels > 0)
+
+
+def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None, *, thickness: int) -> None:
+    """Draw the border pixels of every region, inside the region, so that touching particles keep both lines."""
+    border = border_of(labels, thickness)
     rows, cols = np.nonzero(border)
     on = labels[rows, cols]
     palette = np.array(KEPT, np.uint8)[_colour_index(labels)]
