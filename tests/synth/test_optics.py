@@ -20,7 +20,8 @@ from segmetry.synth.texture import band_noise
 
 
 @pytest.mark.parametrize(
-    ("kind", "brighter"), [("bf-tem", False), ("haadf-stem", True), ("laadf-stem", True), ("sem", True)]
+    ("kind", "brighter"),
+    [("bf-tem", False), ("bf-stem", False), ("haadf-stem", True), ("laadf-stem", True), ("sem", True)],
 )
 def test_polarity(kind, brighter):
     scene = simulate(kind, seed=2, n=20, dose=None)
@@ -90,7 +91,7 @@ def test_supports_are_thin_films(kind):
     support = make_support(kind, (200, 260), grain=0.1, grain_px=4.0, rng=np.random.default_rng(4))
     assert support.film.shape == (200, 260)
     assert support.film.min() >= 0
-    assert np.median(support.film) == pytest.approx(1, abs=0.25)
+    assert np.median(support.film[support.film > 0]) == pytest.approx(1, abs=0.4)
     assert (support.bar is not None) == (kind == "grid")
     if kind == "flat":
         assert (support.film == 1).all()

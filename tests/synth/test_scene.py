@@ -17,7 +17,7 @@ CLEAN = {"dose": None, "bits": 0, "blur_px": 0.0}
 """Options of an image without noise, blur and digitisation."""
 
 
-@pytest.mark.parametrize("kind", ["bf-tem", "haadf-stem", "laadf-stem", "sem"])
+@pytest.mark.parametrize("kind", ["bf-tem", "bf-stem", "haadf-stem", "laadf-stem", "sem"])
 def test_same_seed_same_bytes_and_another_seed_another_image(kind):
     a, b, c = (
         simulate(kind, seed=s, n=8, median_diameter=6, frame_shape=(96, 128), support="carbon") for s in (1, 1, 2)

@@ -61,7 +61,7 @@ def _footer_fields(o: ParticleScene) -> tuple[str, ...]:
     unit = best_unit(metres)
     magnification = float(f"{0.127 / metres:.1g}")  # a print 127 mm wide
     working = f"{rng.uniform(4, 20):.1f} mm"
-    detector = {"sem": "SE", "bf-tem": "BF"}.get(o.kind, "ADF")
+    detector = {"sem": "SE", "bf-tem": "BF", "bf-stem": "BF"}.get(o.kind, "ADF")
     day = f"{rng.integers(1, 13)}/{rng.integers(1, 29)}/{rng.integers(2008, 2025)}"
     mag = f"{magnification / 1000:,.4g}k" if magnification < 1e6 else f"{magnification / 1000:,.0f}k"
     return (

@@ -19,7 +19,7 @@ def attenuation_of(o: ParticleScene, diameters: np.ndarray) -> float:
     if o.attenuation is not None:
         return o.attenuation
     median = o.median_diameter if o.diameters is None or not len(diameters) else float(np.median(diameters))
-    return (1.1 if o.kind == "bf-tem" else 1.0) / median
+    return (1.1 if o.kind in optics.BRIGHT_FIELD else 1.0) / median
 
 
 def expose(
@@ -40,8 +40,8 @@ def _signal(o: ParticleScene, maps: Maps, support: Support, attenuation: float, 
     """Return the noise-free, sharp signal."""
     per_px = attenuation * o.pixel_size
     depth = maps.depth * np.float32(per_px)
-    if o.kind == "bf-tem":
-        return optics.bf_tem(depth, support, film_depth=o.film_depth)
+    if o.kind in optics.BRIGHT_FIELD:
+        return optics.bright_field(depth, support, film_depth=o.film_depth)
     if o.kind == "haadf-stem":
         return optics.haadf(depth, support, background=o.background)
     if o.kind == "laadf-stem":
@@ -59,5 +59,5 @@ def _levels(o: ParticleScene, signal: np.ndarray) -> tuple[float, float]:
     """Return black and white as an operator sets them: nothing of interest saturates, most of the range is used."""
     low, high = (float(q) for q in np.quantile(signal[::3, ::3], (0.002, 0.998)))
     noise = 3 * math.sqrt(max(high, 1e-3) / o.dose + (o.read_noise / o.dose) ** 2) if o.dose else 0.02 * high
-    black = 0.0 if o.kind == "bf-tem" else max(0.0, low - 0.6 * noise - 0.08 * (high - low))
+    black = 0.0 if o.kind in optics.BRIGHT_FIELD else max(0.0, low - 0.6 * noise - 0.08 * (high - low))
     return black, max(high + 0.8 * noise + 0.05 * (high - low), black + 1e-3)

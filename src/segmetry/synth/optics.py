@@ -16,14 +16,18 @@ from segmetry.synth.texture import ramp
 
 KINDS: dict[str, str] = {
     "bf-tem": "bright-field TEM: dark particles by Beer–Lambert absorption of the projected thickness",
+    "bf-stem": "bright-field STEM: the same law, by reciprocity",
     "haadf-stem": "high-angle annular dark field: bright particles, proportional to thickness times Z contrast",
     "laadf-stem": "low-angle annular dark field: weaker bright particles, stronger support, bright edges",
     "sem": "secondary electrons: bright slopes and edges, shadowed gaps",
 }
 """Every kind of image and its meaning."""
 
+BRIGHT_FIELD = ("bf-tem", "bf-stem")
+"""Kinds in which what scatters is dark and the empty support has signal 1."""
 
-def bf_tem(depth: np.ndarray, support: Support, *, film_depth: float) -> np.ndarray:
+
+def bright_field(depth: np.ndarray, support: Support, *, film_depth: float) -> np.ndarray:
     """Return the transmitted share ``exp(-depth)`` of particles (optical depth ``depth``) times that of the film.
 
     The film's mean is taken out: an empty support of mean thickness has signal 1, a hole ``exp(film_depth)``.

@@ -27,7 +27,7 @@ class ParticleScene:
     Parameters
     ----------
     kind : str
-        Microscope: ``"bf-tem"``, ``"haadf-stem"``, ``"laadf-stem"`` or ``"sem"``.
+        Microscope: ``"bf-tem"``, ``"bf-stem"``, ``"haadf-stem"``, ``"laadf-stem"`` or ``"sem"``.
     seed : int
         Same record, same bytes.
     frame_shape : (rows, columns)
@@ -95,6 +95,8 @@ class ParticleScene:
         Optical depth of the support in bright field.
     support_grain, support_grain_px : float
         Relative standard deviation and width of the support's grain.
+    support_size_px : float
+        Diameter of the nanotubes and of the grains of carbon black that the support is made of.
     surface_grain : float
         Relief of particle surfaces in SEM, px.
     blur_px : float
@@ -170,6 +172,7 @@ class ParticleScene:
     film_depth: float = 0.1
     support_grain: float = 0.15
     support_grain_px: float = 4.0
+    support_size_px: float = 80.0
     surface_grain: float = 0.0
     blur_px: float = 0.8
     fringe: float = 0.0
@@ -298,6 +301,7 @@ _RANGES = (
     ("film_depth", 0, 10),
     ("support_grain", 0, 10),
     ("support_grain_px", 0.5, 1e4),
+    ("support_size_px", 4, 1e4),
     ("surface_grain", 0, 100),
     ("blur_px", 0, 1000),
     ("fringe", 0, 10),

@@ -15,6 +15,7 @@ import numpy as np
 
 from segmetry.errors import OptionError
 from segmetry.synth.annotate import PLACES, nice_bar
+from segmetry.synth.optics import BRIGHT_FIELD
 from segmetry.synth.options import ParticleScene
 from segmetry.synth.scene import Scene, simulate
 from segmetry.units import convert
@@ -67,7 +68,7 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
         Microscope; random unless told.
     """
     chosen = kind or _pick(rng, _KINDS)
-    transmission, is_sem = chosen == "bf-tem", chosen == "sem"
+    transmission, is_sem = chosen in BRIGHT_FIELD, chosen == "sem"
     arrangement = _pick(rng, _ARRANGEMENTS)
     clustered = arrangement.endswith("agglomerates")
     rows, cols = int(rng.integers(384, 721)), int(rng.integers(384, 901))

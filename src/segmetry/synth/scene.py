@@ -120,7 +120,12 @@ def simulate(kind: str = "bf-tem", *, seed: int = 0, **options: Any) -> Scene:
         o = dataclasses.replace(o, diameters=tuple(float(d) for d in diameters), margin_px=margin)
     centres, z, cluster = lay_out(o, particles, groups, margin, frame)
     support = make_support(
-        o.support, frame, grain=o.support_grain, grain_px=o.support_grain_px, rng=stage_rng(o.seed, "support")
+        o.support,
+        frame,
+        grain=o.support_grain,
+        grain_px=o.support_grain_px,
+        size_px=o.support_size_px,
+        rng=stage_rng(o.seed, "support"),
     )
     maps, whole, rows = draw(o, particles, centres, z, cluster, support, frame)
     attenuation = attenuation_of(o, diameters)

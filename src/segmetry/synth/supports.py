@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmetry.synth.carbon import CARBONS
 from segmetry.synth.texture import band_noise, ramp
 
 SUPPORTS: dict[str, str] = {
@@ -16,22 +17,39 @@ SUPPORTS: dict[str, str] = {
     "holey": "film with round holes; what would lie in a hole has fallen through",
     "grid": "carbon film and the bar of a grid at one edge, which hides what lies behind it",
     "wrinkled": "film with folds: thin darker lines",
+    "graphene": "few layers, with steps where one ends, folds and patches of contamination",
+    "nanotubes": "multi-walled carbon tubes that cross the frame; what would lie between them has fallen through",
+    "carbon-powder": "aggregates of carbon black; what would lie between them has fallen through",
+    "cathode": "slice of a fuel cell's cathode: carbon black in ionomer, with pores",
 }
 """Every support and its meaning."""
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Film under the particles: thickness relative to its mean (0 in a hole) and where a grid bar blocks the view."""
+    """Film under the particles: thickness relative to its mean (0 in a hole) and where a grid bar blocks the view.
+
+    Of supports with holes the mean is that of where there is something, but for ``"holey"``, whose film has 1.
+    """
 
     film: np.ndarray
     bar: np.ndarray | None = None
 
 
 def make_support(
-    kind: str, shape: tuple[int, int], *, grain: float, grain_px: float, rng: np.random.Generator
+    kind: str, shape: tuple[int, int], *, grain: float, grain_px: float, size_px: float = 80.0, rng: np.random.Generator
 ) -> Support:
-    """Return the support of an image; `grain` is the relative standard deviation of its texture."""
+    """Return the support of an image.
+
+    `grain` is the relative standard deviation of its texture, `grain_px` the width of that; `size_px` is the diameter
+    of nanotubes and of the grains of carbon black.
+    """
+    if kind in CARBONS:
+        carbon = CARBONS[kind](shape, size_px, rng)
+        carbon /= carbon[carbon > 0].mean()
+        if grain > 0:
+            carbon *= 1 + grain * band_noise(shape, grain_px, rng)
+        return Support(np.maximum(carbon, 0))
     film = np.ones(shape, np.float32)
     if grain > 0 and kind != "flat":
         film += grain * band_noise(shape, grain_px, rng)
