@@ -1,0 +1,161 @@
+"""Which prediction belongs to which truth: files and folders matched by name, lists of ids and of groups."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmetry.errors import ReadError
+from segmetry.inputs import find_inputs
+from segmetry.io.formats import stem_of
+
+_SHOWN = 5
+"""Names that an error lists."""
+
+
+@dataclass(frozen=True)
+class FilePair:
+    """Files of one image: ``first`` is a prediction or the image itself, ``truth`` its label image."""
+
+    name: str
+    first: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class FilePairs:
+    """Pairs of files, and names that are in the first folder only."""
+
+    pairs: tuple[FilePair, ...]
+    alone: tuple[str, ...]
+
+
+def pair_files(first: Path, truth: Path, *, ids: Collection[str] | None = None, what: str = "prediction") -> FilePairs:
+    """Return the pairs that two files, or two folders, make; files in folders belong together by their stem.
+
+    A folder of `segmetry measure` counts too: ``NAME/labels.tif`` is the file of NAME.
+
+    Parameters
+    ----------
+    first, truth : path
+        Two files, or two folders.
+    ids : collection of str, optional
+        Take only these names; all of them must be there.
+    what : str
+        What `first` is, for errors.
+
+    Raises
+    ------
+    ReadError
+        If something is missing: a path, or the partner of a truth (or of an id).
+    """
+    if first.is_dir() != truth.is_dir() and first.exists() and truth.exists():
+        one, other = (first, truth) if first.is_dir() else (truth, first)
+        raise ReadError(f"{one} is a folder and {other} is a file; name two files or two folders.")
+    if not truth.is_dir():
+        (a,), (b,) = find_inputs([first]), find_inputs([truth])
+        return FilePairs((FilePair(stem_of(b.name), a, b),), ())
+    ours, theirs = _by_name(first), _by_name(truth)
+    wanted = list(theirs) if ids is None else _wanted(ids, theirs, truth)
+    if missing := [name for name in wanted if name not in ours]:
+        near = difflib.get_close_matches(missing[0], ours, n=1, cutoff=0.7)
+        hint = f"{first} holds {near[0]!r} instead of {missing[0]!r}?" if near else f"none of that name is in {first}"
+        raise ReadError(
+            f"{len(missing)} of {len(wanted)} truths have no {what}: {_some(missing)}; {hint}; "
+            "add them, or name the images to judge with --ids."
+        )
+    alone = tuple(name for name in ours if name not in theirs)
+    return FilePairs(tuple(FilePair(name, ours[name], theirs[name]) for name in wanted), alone)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    nested = sorted(folder.glob("*/labels.tif"))
+    if nested and not any(p.is_file() and p.suffix.lower() in (".tif", ".png", ".npy") for p in folder.iterdir()):
+        return {path.parent.name: path for path in nested}
+    found: dict[str, Path] = {}
+    for path in find_inputs([folder]):
+        name = stem_of(path.name)
+        if name in found:
+            raise ReadError(f"{folder}: {found[name].name} and {path.name} both are {name!r}; keep one of them.")
+        found[name] = path
+    return found
+
+
+def _wanted(ids: Iterable[str], theirs: Mapping[str, Path], truth: Path) -> list[str]:
+    wanted = list(dict.fromkeys(stem_of(name) if name not in theirs else name for name in ids))
+    if absent := [name for name in wanted if name not in theirs]:
+        raise ReadError(
+            f"{len(absent)} of {len(wanted)} ids have no truth in {truth}: {_some(absent)}; check the list."
+        )
+    return wanted
+
+
+def read_ids(path: Path) -> list[str]:
+    """Return the names that a list holds: one a line, or the first column of a CSV, below a head if it has one.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read or is empty.
+    """
+    rows = _rows(path)
+    head = rows[0][0].strip().lower()
+    names = [row[0].strip() for row in rows[1 if head in _HEADS else 0 :] if row[0].strip()]
+    if not names:
+        raise ReadError(f"{path}: holds no ids; write one a line.")
+    return names
+
+
+_HEADS = ("id", "ids", "image", "images", "name", "file", "filename", "stem")
+"""What the first line may say above a column of names."""
+
+
+def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
+    """Return what the groups are called, and the group of every name: publication, specimen, annotator...
+
+    Parameters
+    ----------
+    path : path
+        CSV of two columns, the image's name and its group; the head of the second names the groups.
+    names : sequence of str
+        The images to judge.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, has no second column, or lacks an image.
+    """
+    rows = _rows(path)
+    if any(len(row) < 2 for row in rows):
+        raise ReadError(f"{path}: needs two columns, the image's name and its group, divided by a comma.")
+    headed = rows[0][0].strip().lower() in _HEADS
+    title = rows[0][1].strip() if headed else "group"
+    groups = {}
+    for row in rows[1 if headed else 0 :]:
+        groups[row[0].strip()] = groups[stem_of(row[0].strip())] = row[1].strip()
+    if missing := [name for name in names if name not in groups]:
+        raise ReadError(
+            f"{path}: names no group for {len(missing)} of {len(names)} images: {_some(missing)}; add them."
+        )
+    return title, [groups[name] for name in names]
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except FileNotFoundError:
+        raise ReadError(f"{path}: there is no such file; check the name.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReadError(f"{path}: is not a CSV that can be read ({error}).") from None
+    if not rows:
+        raise ReadError(f"{path}: is empty; write one name a line.")
+    return rows
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
