@@ -18,7 +18,15 @@ import numpy as np
 import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
-from segmetry.measure import MEASURES, centres, distribution, measure, radial_distribution, summarise
+from segmetry.measure import (
+    MEASURES,
+    centres,
+    distribution,
+    measure,
+    particles_needed,
+    radial_distribution,
+    summarise,
+)
 from segmetry.measure.distributions import Weighting
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
@@ -28,12 +36,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segmetry.measure import Distribution, RadialDistribution
+    from segmetry.measure.uncertainty import ParticlesNeeded
 
 WEIGHTINGS: tuple[Weighting, ...] = ("number", "area", "volume")
 """Size distributions that every result holds; the first one gives D10, D50, D90 of the summary."""
 
 NEEDED = ("area", "volume", "equivalent_diameter", "centroid", "feret_max", "edge_weight", "touches_edge")
 """Measures that statistics and report rest on: they are in every table, whatever the recipe names."""
+
+PRECISION = 0.05
+"""Half-width of D50's interval over D50 for which a result says how many particles it takes."""
 
 RAGGED = 0.85
 """Median solidity below which outlines are doubted (docs/studies/emps-hybrid.md)."""
@@ -76,6 +88,11 @@ class Result:
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def needed(self) -> ParticlesNeeded:
+        """How many particles bring D50's interval down to `PRECISION`."""
+        return particles_needed(self.estimates["d50"], PRECISION)
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers as plain data: the content of ``summary.json``."""
         calibration, bar = self.image.calibration, self.annotations.scale_bar
@@ -109,6 +126,7 @@ class Result:
                 )
             },
             **{name: estimates.pop(name) for name in ("d10", "d50", "d90") if name in estimates},
+            "needed": {"relative": PRECISION} | plain(self.needed._asdict()),
             "estimates": estimates,
             "segmentation": plain(self.segmentation.info),
             "notes": list(self.notes),

@@ -86,5 +86,5 @@ def test_particles_needed():
     assert particles_needed(d50, 0.2).more == 0
     floor = particles_needed(d50, 0.05)
     assert floor.total == math.inf
-    assert "5.0%" in floor.note
+    assert "5.0 %" in floor.note
     assert math.isnan(particles_needed(Estimate("d50", 10, n=1), 0.1).total)

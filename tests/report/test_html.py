@@ -21,7 +21,7 @@ from segmetry.report.page import warnings_of
 from segmetry.report.prose import batch_paragraph, methods_paragraph
 from segmetry.report.several import as_batch
 from segmetry.report.text import format_estimate
-from segmetry.types import Calibration, Image
+from segmetry.types import Calibration, Estimate, Image
 
 VOID = {"meta", "img", "input", "br", "hr", "link", "path", "use", "circle", "rect", "line", "polyline", "polygon"}
 EVIL = "<script>alert(1)</script> & \"quotes' $x$"
@@ -140,6 +140,27 @@ def test_same_result_gives_the_same_bytes(make_result, tmp_path):
         write_result(make_result(25), tmp_path / folder)
     for first in sorted(p for p in (tmp_path / "a").rglob("*") if p.is_file()):
         assert first.read_bytes() == (tmp_path / "b" / first.relative_to(tmp_path / "a")).read_bytes(), first.name
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "counting", "words"),
+    [
+        (9.0, 11.0, 1.0, "takes about 160 particles, 120 more than the 40 counted."),
+        (9.8, 10.2, 1.0, "is reached: of the 40 counted, about 7 would do."),
+        (9.0, 11.0, 0.2, "is out of reach: segmentation and pixel size alone give ±8.9 %: counting"),
+        (float("nan"), float("nan"), 1.0, ": no interval to start from: measure a few more particles first."),
+    ],
+)
+def test_page_says_how_many_particles_a_precision_takes(make_result, tmp_path, low, high, counting, words):
+    """Half-widths shrink with the root: 40 (10 / 5)^2 = 160, 40 (2 / 5)^2 = 6.4; what is left is sqrt(.8) 10 %."""
+    result = make_result(40)
+    d50 = Estimate(
+        "d50", 10.0, low, high, "nm", contributions={"counting": counting, "calibration": 1 - counting}, n=40
+    )
+    result = dataclasses.replace(result, estimates=result.estimates | {"d50": d50})
+    page = check(report(result, tmp_path / "page.html"))
+    assert f"D50 within ±5 % (95 % interval){words if words[0] == ':' else ' ' + words}" in page.text
+    assert "D50 within" not in check(report(make_result(0), tmp_path / "none.html")).text
 
 
 def test_text_from_files_cannot_become_markup(make_result, make_batch, tmp_path):

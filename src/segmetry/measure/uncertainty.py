@@ -247,7 +247,9 @@ def particles_needed(estimate: Estimate, relative: float = 0.05) -> ParticlesNee
     if room <= 0:
         floor = math.sqrt(half**2 - counting)
         return ParticlesNeeded(
-            math.inf, math.inf, f"segmentation and pixel size alone give ±{floor:.1%}: counting more does not help"
+            math.inf,
+            math.inf,
+            f"segmentation and pixel size alone give ±{100 * floor:.1f} %: counting more does not help",
         )
     total = math.ceil(round(estimate.n * counting / room, 6))
     return ParticlesNeeded(total, max(total - estimate.n, 0), "")

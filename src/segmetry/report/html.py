@@ -107,6 +107,8 @@ def write_batch(batch: BatchResult, folder: str | Path) -> list[Path]:
 
 def image_page(result: Result, drawn: Drawn) -> str:
     """Return the page of one image."""
+    from segmetry.pipeline import PRECISION
+
     table, number = result.table, result.distributions.get("number")
     heads, cells = page.table_head(table, _meanings())
     d50 = result.estimates.get("d50")
@@ -144,6 +146,7 @@ def image_page(result: Result, drawn: Drawn) -> str:
         weighted={w: [page.estimate_row(k, d.estimates[k]).printed if k in d.estimates else "" for k in
                       ("d10", "d50", "d90", "mean", "span")]
                   for w, d in result.distributions.items() if d.n > 0},
+        needed=page.needed_sentence(result.needed, PRECISION, d50) if d50 is not None and d50.n else "",
         estimates=page.estimate_rows(result.estimates),
         heads=heads,
         cells=cells,

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from segmetry.report.prose import pixel_words
-from segmetry.report.text import NOTHING, Printed, format_share, format_significant, plural, pretty_unit, print_estimate
+from segmetry.report.text import (
+    NOTHING,
+    Printed,
+    format_count,
+    format_share,
+    format_significant,
+    plural,
+    pretty_unit,
+    print_estimate,
+)
 from segmetry.types import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from segmetry.measure.uncertainty import ParticlesNeeded
     from segmetry.pipeline import Result
 
 FEW = 30
@@ -106,6 +116,24 @@ def estimate_row(key: str, estimate: Estimate) -> Row:
     note = estimate.note or estimate.method
     printed = print_estimate(estimate.value, estimate.low, estimate.high, estimate.unit)
     return Row(name, meaning, printed, own, list(dict(shares).items()), estimate.n, note)
+
+
+def needed_sentence(needed: ParticlesNeeded, relative: float, d50: Estimate) -> str:
+    """Return how many particles bring D50's interval down to a share of D50, in words.
+
+    Examples
+    --------
+    >>> from segmetry.measure.uncertainty import ParticlesNeeded
+    >>> needed_sentence(ParticlesNeeded(1234, 834, ""), 0.05, Estimate("d50", 10.0, n=400))
+    'D50 within ±5 % (95 % interval) takes about 1200 particles, 830 more than the 400 counted.'
+    """
+    wish = f"D50 within ±{100 * relative:g} % ({format_share(d50.level)} interval)"
+    if needed.more == 0:
+        return f"{wish} is reached: of the {format_count(d50.n)} counted, about {_about(needed.total)} would do."
+    if math.isfinite(needed.total):
+        more = f"{_about(needed.more)} more than the {format_count(d50.n)} counted"
+        return f"{wish} takes about {_about(needed.total)} particles, {more}."
+    return f"{wish} is out of reach: {needed.note}." if needed.total == math.inf else f"{wish}: {needed.note}."
 
 
 def table_head(table: pd.DataFrame, meanings: Mapping[str, str]) -> tuple[list[Head], list[list[str]]]:
@@ -208,6 +236,11 @@ def _disagreement(pixel_size: float, unit: str, bar: Any) -> float:
     from segmetry.units import convert
 
     return abs(convert(bar.pixel_size, bar.unit, unit) / pixel_size - 1)
+
+
+def _about(n: float) -> str:
+    """Return a number that is itself an estimate: two digits."""
+    return format_significant(n, 2) if n >= 10 else format_count(round(n))
 
 
 def _shown_unit(unit: str) -> str:
