@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,12 +21,22 @@ class Score:
         One line for help, report and docs.
     length_power : int
         Power of the unit of length: 1 for a distance, 0 for a ratio.
+    least : float
+        Smallest value that a score has whose best is high: -1 for a correlation.
     """
 
     name: str
     best: Literal["high", "low", "zero"]
     meaning: str
     length_power: int = 0
+    least: float = 0.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value: no interval may leave them."""
+        if self.best == "zero":
+            return (-math.inf, math.inf)
+        return (self.least, 1.0) if self.best == "high" else (0.0, math.inf)
 
 
 def table_of(*rows: Score) -> dict[str, Score]:
