@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segmetry.errors import ImageError, LabelError, OptionError, ShapeMismatchError
+from segmetry.evaluate.overlap import contingency
 from segmetry.evaluate.pair import check_pair
+from segmetry.evaluate.ratios import mean_over, over, plain
 from segmetry.evaluate.scores import Score, table_of
 
 if TYPE_CHECKING:
@@ -38,18 +39,6 @@ PER_CLASS = ("precision", "recall", "specificity", "iou", "dice")
 """Scores that every class has; of more than two classes they are given as ``iou[name]`` too."""
 
 _MOST_CLASSES = 1024
-
-
-def contingency(truth, prediction, *, ignore=None):  # TEMPORARY
-    from types import SimpleNamespace
-
-    pair = check_pair(truth, prediction, ignore=ignore)
-    keep = slice(None) if pair.ignored is None else ~pair.ignored
-    t, p = pair.truth[keep].ravel(), pair.prediction[keep].ravel()
-    both, count = np.unique(t.astype(np.int64) << 32 | p, return_counts=True)
-    return SimpleNamespace(
-        truth=(both >> 32).astype(np.int32), prediction=(both & 0xFFFFFFFF).astype(np.int32), count=count
-    )
 
 
 def foreground(labels: np.ndarray) -> np.ndarray:
@@ -125,7 +114,7 @@ class SemanticCounts:
 
     def normalised(self) -> np.ndarray:
         """Return the table with each row as shares of its true class; rows of absent classes are nan. (..., K, K)"""
-        return _over(self.confusion, self.confusion.sum(-1, keepdims=True))
+        return over(self.confusion, self.confusion.sum(-1, keepdims=True))
 
     def table(self) -> pd.DataFrame:
         """Return the counts as a data frame, one row per true class."""
@@ -140,11 +129,11 @@ class SemanticCounts:
         """Return the scores of each class by name, (..., K) each; see `scores` for what is nan."""
         tp, fp, fn, tn = self._outcomes()
         return {
-            "precision": _over(tp, tp + fp),
-            "recall": _over(tp, tp + fn),
-            "specificity": _over(tn, tn + fp),
-            "iou": _over(tp, tp + fp + fn),
-            "dice": _over(2 * tp, 2 * tp + fp + fn),
+            "precision": over(tp, tp + fp),
+            "recall": over(tp, tp + fn),
+            "specificity": over(tn, tn + fp),
+            "iou": over(tp, tp + fp + fn),
+            "dice": over(2 * tp, 2 * tp + fp + fn),
         }
 
     def scores(self) -> dict[str, Any]:
@@ -187,20 +176,20 @@ class SemanticCounts:
         each = self.per_class()
         objects = np.array(self.values) != 0
         scores = {
-            "accuracy": _over(tp.sum(-1), n),
-            "balanced_accuracy": _mean(each["recall"]),
+            "accuracy": over(tp.sum(-1), n),
+            "balanced_accuracy": mean_over(each["recall"]),
             **{name: self._headline(each[name]) for name in PER_CLASS},
-            "mean_iou": _mean(each["iou"]),
-            "mean_dice": _mean(each["dice"]),
-            "jaccard": _over(tp[..., objects].sum(-1), (tp + fp + fn)[..., objects].sum(-1)),
-            "frequency_weighted_iou": _over(np.nansum((tp + fn) * each["iou"], axis=-1), n),
+            "mean_iou": mean_over(each["iou"]),
+            "mean_dice": mean_over(each["dice"]),
+            "jaccard": over(tp[..., objects].sum(-1), (tp + fp + fn)[..., objects].sum(-1)),
+            "frequency_weighted_iou": over(np.nansum((tp + fn) * each["iou"], axis=-1), n),
             **_correlations(tp, fp, fn, tn, n),
             "mae": self._mae(n),
         }
         if not self.is_binary:
             for name in PER_CLASS:
                 scores |= {f"{name}[{label}]": each[name][..., k] for k, label in enumerate(self.names)}
-        return {name: value if np.ndim(value) else float(value) for name, value in scores.items()}
+        return {name: plain(value) for name, value in scores.items()}
 
     def _outcomes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return true and false positives, false and true negatives of each class, float64: squares do not overflow."""
@@ -210,7 +199,7 @@ class SemanticCounts:
         return tp, fp, fn, table.sum((-1, -2))[..., None] - tp - fp - fn
 
     def _headline(self, each: np.ndarray) -> np.ndarray:
-        return each[..., 1] if self.is_binary else _mean(each)
+        return each[..., 1] if self.is_binary else mean_over(each)
 
     def _mae(self, n: np.ndarray) -> np.ndarray:
         if not self.is_binary:
@@ -218,7 +207,7 @@ class SemanticCounts:
         error = self.absolute_error
         if error is None:
             error = n - np.einsum("...kk->...", self.confusion)
-        return _over(error, n)
+        return over(error, n)
 
 
 def count_classes(
@@ -262,7 +251,7 @@ def count_classes(
     (0.5, 1.0)
     """
     seen = contingency(truth, prediction, ignore=ignore)
-    t, p = np.asarray(seen.truth), np.asarray(seen.prediction)
+    t, p = seen.truth, seen.prediction
     values, names = _classes(t, p) if classes is None else _named(classes)
     for label_of, who in ((t, "truth"), (p, "prediction")):
         strange = np.setdiff1d(label_of, values)
@@ -349,18 +338,6 @@ def _aligned(counts: Sequence[SemanticCounts]) -> list[SemanticCounts]:
     return found
 
 
-def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a / b, and nan where b is 0."""
-    a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
-    return np.divide(a, b, out=np.full(a.shape, math.nan), where=b != 0)
-
-
-def _mean(each: np.ndarray) -> np.ndarray:
-    """Return the mean over the last axis without nan, and nan where there is nothing else."""
-    there = ~np.isnan(each)
-    return _over(np.where(there, each, 0).sum(-1), there.sum(-1))
-
-
 def _correlations(
     tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray, n: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -373,5 +350,5 @@ def _correlations(
     spread_prediction = ((tp + fp) * (fn + tn)).sum(-1)
     root = np.sqrt(spread_truth) * np.sqrt(spread_prediction)
     one_constant = (root == 0) & ((spread_truth > 0) | (spread_prediction > 0))
-    mcc = np.where(one_constant, 0.0, _over(agreement, root))
-    return {"mcc": mcc, "kappa": _over(agreement, agreement + n * (n - tp.sum(-1)))}
+    mcc = np.where(one_constant, 0.0, over(agreement, root))
+    return {"mcc": mcc, "kappa": over(agreement, agreement + n * (n - tp.sum(-1)))}
