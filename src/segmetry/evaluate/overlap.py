@@ -17,20 +17,19 @@ from segmetry.errors import LabelError
 from segmetry.evaluate.pair import check_pair
 from segmetry.measure.runs import lowest_bit
 
-
 _NEGATIVE = np.int64(-(1 << 63) | 1 << 31)  # bits of a key that a negative label sets
 
 
 class Side(NamedTuple):
     """The labels of one of the two images, 0 included where it occurs, rising.
 
-    ``size[i]`` is the number of judged pixels of ``labels[i]``; ``index`` gives, for every pair of the contingency, the
-    place of its label here.
+    ``size[i]`` is the number of judged pixels of ``labels[i]``; ``place`` gives, for every pair of the contingency,
+    where its label stands here.
     """
 
     labels: np.ndarray
     size: np.ndarray
-    index: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +101,9 @@ class Contingency:
         """
         for name, labels in (("truth", self.truth), ("prediction", self.prediction)):
             if labels.size and (high := int(labels.max())) >= n_classes:
-                raise LabelError(f"{name} holds the class {high}; with {n_classes} classes they are 0 to {n_classes - 1}.")
+                raise LabelError(
+                    f"{name} holds the class {high}; with {n_classes} classes they are 0 to {n_classes - 1}."
+                )
         table = np.zeros((n_classes, n_classes), np.int64)
         table[self.truth, self.prediction] = self.count
         return table
@@ -178,17 +179,17 @@ def _side(labels: np.ndarray, count: np.ndarray) -> Side:
         return Side(np.zeros(0, labels.dtype), np.zeros(0, np.int64), np.zeros(0, np.int64))
     high = int(labels.max())
     if high > 4 * labels.size + 1_000_000:  # numbers far apart: sorting is cheaper than a table of all of them
-        names, index = np.unique(labels, return_inverse=True)
+        names, place = np.unique(labels, return_inverse=True)
     else:
         present = np.zeros(high + 1, np.bool_)
         present[labels] = True
         names = np.flatnonzero(present).astype(labels.dtype)
-        place = np.zeros(high + 1, np.int64)
-        place[names] = np.arange(names.size)
-        index = place[labels]
+        number = np.zeros(high + 1, np.int64)
+        number[names] = np.arange(names.size)
+        place = number[labels]
     size = np.zeros(names.size, np.int64)
-    np.add.at(size, index, count)
-    return Side(names, size, index)
+    np.add.at(size, place, count)
+    return Side(names, size, place)
 
 
 def _pixels(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
@@ -224,9 +225,7 @@ def _empty(bits: int) -> np.ndarray:
     return table
 
 
-def _count(
-    truth: np.ndarray, prediction: np.ndarray, ignored: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _count(truth: np.ndarray, prediction: np.ndarray, ignored: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the keys of all pairs and their pixels; bit 63: ignored, bits 32-62: truth, bits 0-31: prediction."""
     bits = 12
     table = _empty(bits)
