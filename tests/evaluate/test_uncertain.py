@@ -96,11 +96,11 @@ def test_pooled_by_hand_and_equal_to_the_mean_of_equal_images():
 def test_pooled_takes_counts_of_any_shape():
     rng = np.random.default_rng(0)
     table = rng.integers(1, 50, (30, 2, 2))
-    counts = {"confusion": table}
-    found = pooled(
-        counts, lambda c: {"accuracy": (c["confusion"][:, 0, 0] + c["confusion"][:, 1, 1]) / c["confusion"].sum((1, 2))},
-        over="pixels",
-    )["accuracy"]  # fmt: skip
+
+    def accuracy(c):
+        return {"accuracy": np.trace(c["confusion"], axis1=1, axis2=2) / c["confusion"].sum((1, 2))}
+
+    found = pooled({"confusion": table}, accuracy, over="pixels")["accuracy"]
     flat = pooled(
         {"hits": table[:, 0, 0] + table[:, 1, 1], "misses": table[:, 0, 1] + table[:, 1, 0]}, _ratio, over="pixels"
     )["recall"]
