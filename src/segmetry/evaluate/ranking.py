@@ -76,7 +76,9 @@ class ScoreHistogram:
 
     def scores(self) -> dict[str, np.ndarray | float]:
         """Return the scores of `RANKING`; arrays (...) where there are axes in front. nan if a class is missing."""
-        return {"roc_auc": self.roc_auc(), "pr_auc": self.pr_auc()}
+        front = self.positives.shape[:-1]
+        areas = _areas(self.positives.reshape(-1, LEVELS), self.negatives.reshape(-1, LEVELS))
+        return {name: plain(area.reshape(front)) for name, area in zip(RANKING, areas)}
 
     def resampled(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return the scores of many resamples of a stack of images: the bootstrap.
@@ -99,12 +101,11 @@ class ScoreHistogram:
             )
         used = np.flatnonzero(np.any(self.positives, axis=0) | np.any(self.negatives, axis=0))
         positives, negatives = self.positives[:, used].astype(float), self.negatives[:, used].astype(float)
-        found = {name: np.empty(len(weights)) for name in RANKING}
+        areas = np.empty((len(RANKING), len(weights)))
         for first in range(0, len(weights), _CHUNK):
             rows = slice(first, first + _CHUNK)
-            p, n = weights[rows] @ positives, weights[rows] @ negatives
-            found["roc_auc"][rows], found["pr_auc"][rows] = _roc_auc(p, n), _average_precision(p, n)
-        return found
+            areas[:, rows] = _areas(weights[rows] @ positives, weights[rows] @ negatives)
+        return dict(zip(RANKING, areas))
 
     def roc_auc(self) -> np.ndarray | float:
         """Return the area under the ROC curve; ties count half. nan if a class is missing.
@@ -112,16 +113,16 @@ class ScoreHistogram:
         It is the chance that a random foreground pixel scores higher than a random background pixel (Mann & Whitney
         1947, doi:10.1214/aoms/1177730491), so 0.5 for a score that knows nothing.
         """
-        return plain(_roc_auc(self.positives, self.negatives))
+        return self.scores()["roc_auc"]
 
     def pr_auc(self) -> np.ndarray | float:
         """Return the average precision, ``sum_i (R_i - R_(i-1)) P_i`` over the scores that occur.
 
-        nan if a class is missing. Between two thresholds precision does not change along a straight line, and the trapezoid rule gives areas that
-        no threshold reaches (Davis & Goadrich 2006, doi:10.1145/1143844.1143874); so each step takes the precision at
-        its own threshold. A score that knows nothing has the share of the foreground.
+        nan if a class is missing. Between two thresholds precision does not change along a straight line, and the
+        trapezoid rule gives areas that no threshold reaches (Davis & Goadrich 2006, doi:10.1145/1143844.1143874); so
+        each step takes the precision at its own threshold. A score that knows nothing has the share of the foreground.
         """
-        return plain(_average_precision(self.positives, self.negatives))
+        return self.scores()["pr_auc"]
 
     def roc_auc_limits(self) -> tuple[np.ndarray | float, np.ndarray | float]:
         """Return what the area under the ROC curve can be at least and at most before scores were put into levels.
@@ -268,18 +269,21 @@ def _from_top(counts: np.ndarray) -> np.ndarray:
     return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
 
 
-def _roc_auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    p, n = positives.astype(float, copy=False), negatives.astype(float, copy=False)
-    above = _from_top(p)
-    above -= p / 2
-    return over(np.einsum("...i,...i->...", above, n), p.sum(-1) * n.sum(-1))
-
-
-def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    p, n = positives.astype(float, copy=False), negatives.astype(float, copy=False)
-    taken = _from_top(p)
-    total = taken[..., 0]
-    every = taken + _from_top(n)
-    precision = np.divide(taken, every, out=np.zeros_like(every), where=every > 0)
-    found = over(np.einsum("...i,...i->...", precision, p), total)
-    return np.where(every[..., 0] > total, found, math.nan)
+@njit(cache=True, nogil=True)
+def _areas(positives, negatives):
+    """Return area under the ROC curve and average precision of each row, (2, rows)."""
+    areas = np.full((2, positives.shape[0]), np.nan)
+    for row in range(positives.shape[0]):
+        taken_p = taken_n = 0.0
+        pairs = precision = 0.0
+        for level in range(positives.shape[1] - 1, -1, -1):
+            p, n = float(positives[row, level]), float(negatives[row, level])
+            pairs += n * (taken_p + 0.5 * p)
+            taken_p += p
+            taken_n += n
+            if p > 0:
+                precision += p * (taken_p / (taken_p + taken_n))
+        if taken_p > 0 and taken_n > 0:
+            areas[0, row] = pairs / (taken_p * taken_n)
+            areas[1, row] = precision / taken_p
+    return areas
