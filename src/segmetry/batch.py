@@ -29,6 +29,7 @@ from typing import Any
 from segmetry.errors import ReadError, SegmetryError, WriteError
 from segmetry.inputs import Task
 from segmetry.io.atomic import atomic
+from segmetry.io.exports import EXPORTS
 from segmetry.recipe import Recipe
 
 FILES = ("labels.tif", "regions.csv", "overlay.png", "report.html", "summary.json")
@@ -60,13 +61,14 @@ def hash_file(path: Path) -> str:
         raise ReadError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def is_done(folder: Path, path: Path, recipe: Recipe) -> bool:
-    """Return whether a folder holds the whole result of this file under this recipe."""
+def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = ()) -> bool:
+    """Return whether a folder holds the whole result of this file under this recipe, with the exports wanted."""
+    files = (*FILES, *(EXPORTS[name].file for name in exports))
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         return (
             summary["recipe_sha256"] == recipe.sha256
-            and all((folder / name).is_file() for name in FILES)
+            and all((folder / name).is_file() for name in files)
             and summary["input_sha256"] == hash_file(path)
         )
     except (OSError, ValueError, KeyError, TypeError, SegmetryError):
@@ -75,7 +77,8 @@ def is_done(folder: Path, path: Path, recipe: Recipe) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove an image's result, whole or in part, and nothing that is not ours; the summary goes first."""
-    ours = [folder / name for name in (*reversed(FILES), "regions.csv-metadata.json")]
+    others = ("regions.csv-metadata.json", *(export.file for export in EXPORTS.values()))
+    ours = [folder / name for name in (*reversed(FILES), *others)]
     for path in (*ours, *sorted((folder / "figures").glob("*.svg"))):
         with suppress(OSError):
             path.unlink()

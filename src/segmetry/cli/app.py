@@ -43,7 +43,11 @@ Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Images worked on at once. [default: all processors]")
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Skip images whose result of the same recipe and input is there.")
+    bool, typer.Option("--resume", help="Skip images whose whole result of the same recipe and input is there.")
+]
+Export = Annotated[
+    list[str] | None,
+    typer.Option("--export", metavar="FORMAT", help="Write also rois, coco, geojson or parquet. May be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -60,18 +64,21 @@ def measure(
     recipe: RecipeFile = None,
     jobs: Jobs = None,
     resume: Resume = False,
+    export: Export = None,
     json_: Json = False,
 ) -> int:
     """Measure every particle: table, sizes with intervals, report.
 
     Writes OUT/NAME/ with labels.tif, regions.csv, summary.json, overlay.png and report.html for each image, and for
-    all of them OUT/regions.csv, summary.json, report.html, recipe.yaml, run.json and failures.csv.
+    all of them OUT/regions.csv, summary.json, report.html, recipe.yaml, run.json and failures.csv. With --export also
+    OUT/NAME/rois.zip (ImageJ), coco.json, outlines.geojson (QuPath) or regions.parquet.
     """
     from segmetry.cli.batches import measure_images
-    from segmetry.cli.options import recipe_from
+    from segmetry.cli.options import exports_from, recipe_from
 
+    exports = exports_from(export)
     chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
-    return measure_images(inputs, out, chosen, jobs=jobs, resume=resume, as_json=json_)
+    return measure_images(inputs, out, chosen, jobs=jobs, resume=resume, as_json=json_, exports=exports)
 
 
 @app.command(no_args_is_help=True)

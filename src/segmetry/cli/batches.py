@@ -27,8 +27,10 @@ class MeasureWork:
 
     recipe: Recipe
     out: Path
+    exports: tuple[str, ...] = ()
 
     def __call__(self, task: Task) -> None:
+        from segmetry.io.exports import EXPORTS
         from segmetry.pipeline import analyse, write_numbers
         from segmetry.report import write_result
 
@@ -38,6 +40,8 @@ class MeasureWork:
         result = analyse(task.path, self.recipe)
         try:
             write_result(result, folder)
+            for export in (EXPORTS[name] for name in self.exports):
+                export.write(folder / export.file, result.segmentation, result.table, task.path.name)
             write_numbers(result, folder)
         except BaseException:  # a full disk, Ctrl-C
             clear(folder)
@@ -62,12 +66,19 @@ class SegmentWork:
 
 
 def measure_images(
-    inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, resume: bool, as_json: bool
+    inputs: list[str],
+    out: Path,
+    recipe: Recipe,
+    *,
+    jobs: int | None,
+    resume: bool,
+    as_json: bool,
+    exports: tuple[str, ...] = (),
 ) -> int:
     """Measure images into `out`; return the exit code."""
     tasks = name_folders(find_inputs(inputs))
     open_output(out)
-    batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume)
+    batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume, exports=exports)
     if as_json:
         print(json.dumps(batch.summary(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -79,17 +90,26 @@ def measure_images(
 
 
 def measure_tasks(
-    tasks: list[Task], out: Path, recipe: Recipe, *, jobs: int | None = None, resume: bool = False
+    tasks: list[Task],
+    out: Path,
+    recipe: Recipe,
+    *,
+    jobs: int | None = None,
+    resume: bool = False,
+    exports: tuple[str, ...] = (),
 ) -> tuple[BatchResult, list[Outcome], bool]:
     """Write the results of each image and of all; return those of all, what became of each, whether it was stopped."""
     from segmetry.gather import gather
     from segmetry.report import write_batch
 
-    done = (lambda task: is_done(out / task.folder, task.path, recipe)) if resume else None
-    outcomes, stopped = _collect(tasks, MeasureWork(recipe, out), jobs=jobs, done=done)
+    def done(task: Task) -> bool:
+        return is_done(out / task.folder, task.path, recipe, exports)
+
+    work = MeasureWork(recipe, out, exports)
+    outcomes, stopped = _collect(tasks, work, jobs=jobs, done=done if resume else None)
     if stopped:  # an image may have become whole in the moment in which it was stopped
         told = {o.task: o for o in outcomes}
-        whole = [t for t in tasks if t in told or is_done(out / t.folder, t.path, recipe)]
+        whole = [t for t in tasks if t in told or done(t)]
         outcomes = [told.get(t) or Outcome(t, resumed=True) for t in whole]
     batch = gather(out, outcomes, recipe, jobs=jobs or default_jobs())
     write_failures(out / "failures.csv", outcomes)

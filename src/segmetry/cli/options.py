@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from segmetry.batch import check_output
-from segmetry.errors import OptionError, WriteError
+from segmetry.errors import OptionError, WriteError, unknown_name
+from segmetry.io.exports import EXPORTS
 from segmetry.recipe import DEFAULT_METHOD, STATISTICS_OPTIONS, Recipe
 
 
@@ -60,6 +61,15 @@ def recipe_from(
         page=page if page is not None else base.page,
         measures=base.measures,
     )
+
+
+def exports_from(names: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the exports asked for, each once."""
+    wanted = tuple(dict.fromkeys(names or ()))
+    for name in wanted:
+        if name not in EXPORTS:
+            raise unknown_name("export", name, EXPORTS)
+    return wanted
 
 
 def open_output(out: Path) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from segmetry.errors import LabelError
 from segmetry.io.atomic import atomic
-from segmetry.io.outlines import Outline, outlines
+from segmetry.io.outlines import Outline, flat_labels, outlines
 from segmetry.types import Segmentation
 
 
@@ -44,9 +43,7 @@ def write_coco(
     WriteError
         If the file cannot be written.
     """
-    array = labels.labels if isinstance(labels, Segmentation) else np.asarray(labels)
-    if array.ndim != 2:
-        raise LabelError(f"COCO holds flat images only, got labels of shape {array.shape}; write one plane.")
+    array = flat_labels(labels, "COCO")
     scores = labels.scores if isinstance(labels, Segmentation) else None
     areas = dict(zip(*(a.tolist() for a in np.unique(array, return_counts=True))))
     height, width = array.shape

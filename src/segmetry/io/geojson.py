@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segmetry.errors import LabelError
 from segmetry.io.atomic import atomic
-from segmetry.io.outlines import Ring, outlines
+from segmetry.io.outlines import Ring, flat_labels, outlines
 from segmetry.types import Segmentation
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ def write_geojson(
     WriteError
         If the file cannot be written.
     """
-    array = labels.labels if isinstance(labels, Segmentation) else np.asarray(labels)
-    if array.ndim != 2:
-        raise LabelError(f"GeoJSON holds flat images only, got labels of shape {array.shape}; write one plane.")
+    array = flat_labels(labels, "GeoJSON")
     measured = {} if table is None else _measurements(table)
     features = []
     for outline in outlines(array):

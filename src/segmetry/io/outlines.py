@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmetry.errors import LabelError
+from segmetry.types import Segmentation
 
 Ring = np.ndarray
 """(K, 2) int32 corners as (row, col), not repeated at the end; pixel (r, c) covers r..r+1 by c..c+1."""
@@ -60,6 +61,14 @@ def outlines(labels: np.ndarray) -> list[Outline]:
         raise LabelError(f"outlines need a 2D array of whole numbers, got {labels.dtype} of shape {labels.shape}.")
     rings = _rings(labels)
     return [Outline(label, _nest(found)) for label, found in sorted(rings.items())]
+
+
+def flat_labels(labels: Segmentation | np.ndarray, holder: str) -> np.ndarray:
+    """Return the label array of a flat image, for a format that holds no others."""
+    array = labels.labels if isinstance(labels, Segmentation) else np.asarray(labels)
+    if array.ndim != 2:
+        raise LabelError(f"{holder} holds flat images only, got labels of shape {array.shape}; write one plane.")
+    return array
 
 
 def ring_area(ring: Ring) -> float:
