@@ -361,3 +361,19 @@ def test_equal_sizes_have_a_mode_and_no_spread(n):
     estimates = distribution(table).estimates
     assert estimates["mode"].value == pytest.approx(2.2567, rel=1e-9)
     assert estimates["d50"].value == pytest.approx(2.2567, rel=1e-12)
+
+
+def test_a_fit_is_claimed_only_where_a_misfit_would_be_seen():
+    def said(sizes, **columns):
+        return distribution(table(sizes, **columns)).estimates["lognormal_distance"].note
+
+    assert said(lognormal(200)).startswith("the log-normal fits: 5 % limit 0.0626")  # 0.886 / sqrt(200)
+    # Sizes between 5 and 35, all alike likely, are no log-normal; twenty of them mostly cannot tell.
+    few = [said(np.random.default_rng(seed).uniform(5, 35, 20)) for seed in range(40)]
+    assert sum("would hardly show a misfit" in note for note in few) > 20
+    assert not any("the log-normal fits" in note for note in few)
+    assert all("5 % limit 0.198" in note for note in few)
+    two_sizes = np.repeat([10.0, 30.0], 10) * np.linspace(0.99, 1.01, 20)
+    assert said(two_sizes).startswith("the log-normal does not fit"), "a clear misfit is said, however few"
+    # 200 particles, nearly all of the weight on 20 of them: the effective number counts.
+    assert "would hardly" in said(lognormal(200), edge_weight=np.where(np.arange(200) < 20, 1000.0, 1.0))

@@ -25,6 +25,8 @@ _MOMENT_MEANS: Mapping[str, int] = {"d32": 2, "d43": 3}
 MIN_GROUPS = 10
 """Images from which on images are resampled instead of particles."""
 _MAX_BINS, _MAX_POINTS = 100, 500
+_FEW_FOR_FIT = 30
+"""Particles (effective number) below which a fit is not claimed."""
 _HEAVY = 5.0
 """Edge weight from which on a note says that the frame is small for the sizes."""
 
@@ -163,11 +165,7 @@ def distribution(
                 **common,
             )
     distance = lognormal_distance(sample) if len(sample) > 2 else math.nan
-    note = ""
-    if math.isfinite(distance):
-        # Lilliefors 1967 (doi:10.1080/01621459.1967.10482916): 5 % point for a fitted normal and n > 30.
-        limit = 0.886 / math.sqrt(sample.n_effective)
-        note = f"the log-normal {'fits' if distance <= limit else 'does not fit'}: 5 % limit {limit:.3g}"
+    note = _lognormal_note(distance, sample.n_effective) if math.isfinite(distance) else ""
     estimates["lognormal_distance"] = combine(
         "lognormal_distance", Counting(distance, math.nan, math.nan, len(sample), "Kolmogorov-Smirnov distance", note)
     )
@@ -194,6 +192,17 @@ def distribution(
         estimates,
         tuple(notes),
     )
+
+
+def _lognormal_note(distance: float, n_effective: float) -> str:
+    """Return whether a log-normal fits, in words; few particles cannot tell, and then they are not said to."""
+    # Lilliefors 1967 (doi:10.1080/01621459.1967.10482916): 5 % point for a fitted normal and n > 30.
+    limit = 0.886 / math.sqrt(n_effective)
+    if distance > limit:
+        return f"the log-normal does not fit: 5 % limit {limit:.3g}"
+    if n_effective < _FEW_FOR_FIT:
+        return f"nothing speaks against the log-normal (5 % limit {limit:.3g}), but so few would hardly show a misfit"
+    return f"the log-normal fits: 5 % limit {limit:.3g}"
 
 
 def _unit(table: pd.DataFrame, measure: str, rel_uncertainty: float) -> tuple[str, int]:
