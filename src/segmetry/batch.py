@@ -238,24 +238,28 @@ def _attempt(work: Work, task: Task) -> Outcome:
     error, kind = "", ""
     try:
         work(task)
-    except SegmetryError as caught:
-        text = " ".join(str(caught).split())
-        error, kind = text if task.path.name in text else f"{task.path}: {text}", type(caught).__name__
-    except MemoryError:
-        error, kind = f"{task.path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
     except SystemExit:
         # Told to end (see _settle). The pool would catch this and begin the next image; a bare _exit leaks semaphores.
         multiprocessing.util._exit_function()  # type: ignore[attr-defined]
         os._exit(1)
     except Exception as caught:
-        # Our own mistake must not end a night's batch; the class and the place let it be found.
-        place = caught.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-        text = " ".join(str(caught).split())[:300]
-        error, kind = f"{task.path}: unexpected {type(caught).__name__}{where}: {text}. Please report this.", "Bug"
+        error, kind = describe_error(caught, task.path)
     return Outcome(task, error, kind, time.perf_counter() - start)
+
+
+def describe_error(caught: Exception, path: Path) -> tuple[str, str]:
+    """Return, in one line that names the file, what went wrong with it, and the kind of failure."""
+    text = " ".join(str(caught).split())
+    if isinstance(caught, SegmetryError):
+        return text if path.name in text else f"{path}: {text}", type(caught).__name__
+    if isinstance(caught, MemoryError):
+        return f"{path}: not enough memory for this image; crop it, or use fewer --jobs.", "MemoryError"
+    # Our own mistake must not end a night's batch; the class and the place let it be found.
+    place = caught.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
+    return f"{path}: unexpected {type(caught).__name__}{where}: {text[:300]}. Please report this.", "Bug"
 
 
 def write_failures(path: Path, outcomes: Iterable[Outcome]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -43,6 +44,22 @@ def costed(work: Callable[[], T]) -> Costed[T]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     rise = _read_status("VmHWM") - before
     return Costed(result, seconds, cpu_seconds, 0.0 if rise < 0 else rise)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it OpenCV and numba use one thread, so that times of runs side by side mean the same."""
+    import cv2
+    import numba
+
+    before = cv2.getNumThreads(), numba.get_num_threads()
+    cv2.setNumThreads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        numba.set_num_threads(before[1])
 
 
 def _reset_peak() -> float:
