@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -13,10 +12,9 @@ from segmetry.report.agreement import four_colours
 from segmetry.report.figures import FAINT, INK, nothing, subplots
 from segmetry.report.overlay import border_of
 from segmetry.report.picture import encode_jpeg, encode_png, stretch
-from segmetry.report.score_figures import _LINES
+from segmetry.report.score_figures import line_styles
 from segmetry.segment import segment
 
-from .analysis import TOLERANCE
 from .run import METHODS
 from .scenes import CARBONS, INSTRUMENTS, MATERIALS, MODALITIES, SIZES, Setting, scene_of
 
@@ -45,18 +43,17 @@ def supports_picture(seed: int = 7) -> bytes:
     return encode_jpeg(_beside(rows, axis=0), 88)
 
 
-def agreement_picture(settings: list[Setting], crop: int = 320) -> bytes:
+def agreement_picture(settings: Sequence[Setting], side: int, crop: int = 320) -> bytes:
     """Return a PNG: a row for each setting, the micrograph and the four-colour map of each method."""
     rows = []
     for setting in settings:
-        scene = scene_of(setting)
+        scene = scene_of(setting, side)
         tiles = [_crop(np.repeat(_grey(stretch(scene.image.pixels))[..., None], 3, axis=2), crop)]
         for method in METHODS.values():
             found = segment(scene.image, method).labels
             tiles.append(_crop(four_colours(scene.labels, found), crop))
         rows.append(_beside(tiles))
-    picture = _beside(rows, axis=0)
-    return encode_png(picture)
+    return encode_png(_beside(rows, axis=0))
 
 
 def size_histograms(diameters: pd.DataFrame, pooled: pd.DataFrame):
@@ -75,13 +72,13 @@ def size_histograms(diameters: pd.DataFrame, pooled: pd.DataFrame):
             n_true = max(int((part["method"] == "truth").sum()), 1)
             true, _ = np.histogram(part.loc[part["method"] == "truth", "relative"], edges)
             ax.fill_between(middles, true / n_true, step="mid", color=FAINT, alpha=0.35, linewidth=0, label="truth")
-            for method, (colour, dashes, _marker) in zip(METHODS, _LINES):
+            for method, (colour, dashes, _marker) in zip(METHODS, line_styles(len(METHODS))):
                 found, _ = np.histogram(part.loc[part["method"] == method, "relative"], edges)
                 ax.plot(middles, found / n_true, color=colour, dashes=dashes, linewidth=1.2, drawstyle="steps-mid",
                         label=method)  # fmt: skip
             good = pooled[(pooled["pick"] == pick) & (pooled["modality"] == modality) & pooled["reproduced"]]
             told = ", ".join(good["method"]) or "none"
-            ax.set_title(f"{modality}, {words}\nwithin {100 * TOLERANCE:.0f} %: {told}", fontsize=7.5, color=INK)
+            ax.set_title(f"{modality}, {words}\nreproduced by {told}", fontsize=7.5, color=INK)
             ax.set_xlim(0, 2.5)
             if k == 0:
                 ax.set_ylabel("found / number of true ones", fontsize=7.5)
@@ -92,14 +89,6 @@ def size_histograms(diameters: pd.DataFrame, pooled: pd.DataFrame):
     top = max(ax.get_ylim()[1] for ax in axes)
     axes[0].set_ylim(0, min(top, 0.35))
     return figure
-
-
-def write(folder: Path, parts: Mapping[str, bytes | str]) -> None:
-    """Write pictures and figures into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in parts.items():
-        raw = data.encode() if isinstance(data, str) else data
-        (folder / name).write_bytes(raw)
 
 
 def _grey(picture: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 
 from segmetry.evaluate import average_precision, match
+from segmetry.evaluate.dependence import object_properties
 from segmetry.evaluate.semantic import count_classes, foreground
 from segmetry.io.atomic import atomic
 from segmetry.measure import measure
@@ -37,23 +37,22 @@ def examine(setting: Setting, side: int = SIDE) -> dict[str, Any]:
     """Return all that the study keeps of one micrograph, as plain data."""
     cv2.setNumThreads(1)
     scene = scene_of(setting, side)
-    grey = scene.image.pixels.astype(np.float32)
-    contrast, noise = particle_contrast(grey, scene.labels)
     true_side = "dark" if setting.modality.kind in ("bf-tem", "bf-stem") else "bright"
-    area = np.bincount(scene.labels.ravel(), minlength=1)[1:]
-    top = float(2**setting.instrument.bits - 1)
+    objects = object_properties(scene.labels, scene.image.pixels)
+    contrast = objects["contrast"] / float(2**setting.instrument.bits - 1)
     out: dict[str, Any] = {
         "key": key_of(setting, side),
         "image": setting.name,
         **setting.factors(),
         "pixel_size": scene.pixel_size,
-        "n_truth": int(np.count_nonzero(area)),
-        "diameter_px": float(np.median(_diameter(area[area > 0]))) if area.any() else math.nan,
-        "contrast": float(np.mean(np.abs(contrast))) / top if area.any() else math.nan,
-        "contrast_to_noise": float(np.mean(np.abs(contrast))) / noise if area.any() else math.nan,
+        "n_truth": len(objects),
+        "diameter_px": float(objects["equivalent_diameter"].median()),
+        "contrast": float(contrast.median()),
+        "contrast_to_noise": float(objects["contrast_to_noise"].median()),
         "truth": {
-            "diameter_px": _diameter(area).tolist(),
-            "contrast": (np.abs(contrast) / top).tolist(),
+            "diameter_px": objects["equivalent_diameter"].tolist(),
+            "contrast": contrast.tolist(),
+            "contrast_to_noise": objects["contrast_to_noise"].tolist(),
             "isolated_at": isolated_numbers(scene.labels),
             **diameters(scene.labels, scene),
         },
@@ -113,34 +112,6 @@ def isolated_numbers(labels: np.ndarray) -> list[int]:
     """Return the labels of the isolated true particles."""
     picked = pick_particles(labels, "isolated").labels
     return np.unique(labels[picked > 0]).tolist()
-
-
-def particle_contrast(grey: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the contrast of each particle in grey values (signed, (L,)), and the noise of their surroundings.
-
-    The mean grey inside minus that of the ring 2 to 8 px outside, where no other particle is nearer; nan without a
-    ring. The noise is the standard deviation of the difference of neighbouring ring pixels over the root of two.
-    """
-    mask = (labels > 0).astype(np.uint8)
-    distance, nearest = cv2.distanceTransformWithLabels(1 - mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    number_of = np.zeros(int(nearest.max(initial=0)) + 1, np.int64)
-    number_of[nearest[mask > 0]] = labels[mask > 0]
-    ring = (distance > 2) & (distance <= 8)
-    n = int(labels.max(initial=0)) + 1
-    inside = _means(labels[mask > 0], grey[mask > 0], n)
-    outside = _means(number_of[nearest[ring]], grey[ring], n)
-    pairs = ring[:, 1:] & ring[:, :-1]
-    noise = float(np.diff(grey, axis=1)[pairs].std() / math.sqrt(2)) if pairs.any() else math.nan
-    return np.nan_to_num((inside - outside)[1:]), noise
-
-
-def _means(which: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return np.bincount(which, values, n) / np.bincount(which, minlength=n)
-
-
-def _diameter(area: np.ndarray) -> np.ndarray:
-    return 2 * np.sqrt(area / math.pi)
 
 
 def _task(task: tuple[Setting, Path, int]) -> str:

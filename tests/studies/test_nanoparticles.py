@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from nanoparticles import analysis, run, scenes
+from segmetry.measure import measure
 from segmetry.segment import segment
 from segmetry.segment.pick import pick_particles
 from segmetry.synth import ParticleScene
@@ -85,23 +86,9 @@ def test_every_micrograph_of_the_study_is_a_valid_scene_of_the_asked_size():
 @pytest.mark.parametrize("carbon", range(4))
 def test_particles_are_dark_in_bright_field_and_bright_in_dark_field(modality, carbon):
     scene = scenes.scene_of(setting(5.0, modality=modality, carbon=carbon), side=192)
-    contrast, noise = run.particle_contrast(scene.image.pixels.astype(np.float32), scene.labels)
+    contrast = measure(scene.labels, scene.image, measures=["contrast"])["contrast"]
     assert len(contrast) == scene.labels.max() > 0
-    assert np.sign(np.median(contrast)) == (-1 if modality < 2 else 1)
-    assert noise > 0
-
-
-def test_contrast_is_inside_minus_ring():
-    grey = np.full((40, 60), 50.0, np.float32)
-    grey[:, 30:] = 90.0
-    labels = np.zeros((40, 60), np.int32)
-    labels[15:22, 10:17], labels[15:22, 45:52] = 1, 2
-    grey[labels == 1], grey[labels == 2] = 20.0, 100.0
-    contrast, noise = run.particle_contrast(grey, labels)
-    assert contrast == pytest.approx([20 - 50, 100 - 90])
-    assert noise == 0
-    none, _ = run.particle_contrast(grey, np.zeros_like(labels))
-    assert none.shape == (0,)
+    assert np.sign(contrast.median()) == (-1 if modality < 2 else 1)
 
 
 def test_each_true_object_has_the_iou_of_its_partner():
@@ -187,6 +174,20 @@ def test_pooled_errors_of_diameters_that_are_a_tenth_too_large():
     assert not pooled.loc[("isolated", "local"), "reproduced"]
     assert pooled.loc[("isolated", "hybrid"), "reproduced"]
     assert pooled.loc[("isolated", "hybrid"), "ks"] == 0
+
+
+def test_slopes_of_both_together_are_those_of_a_plane():
+    rng = np.random.default_rng(1)
+    contrast, diameter = 2.0 ** rng.uniform(-6, -1, 40), 2.0 ** rng.uniform(3, 7, 40)
+    contrast *= diameter**0.5  # they go together, as in micrographs
+    plane = 0.5 + 0.1 * np.log2(contrast) - 0.02 * np.log2(diameter)
+    images = pd.concat(
+        pd.DataFrame({"method": m, "contrast": contrast, "diameter_px": diameter, "jaccard": plane})
+        for m in run.METHODS
+    )
+    for slopes in analysis.joint_slopes(images, n_resamples=50).values():
+        assert slopes["contrast"].value == pytest.approx(0.1)
+        assert (slopes["diameter_px"].low, slopes["diameter_px"].high) == pytest.approx((-0.02, -0.02), abs=1e-6)
 
 
 def test_the_median_has_the_interval_of_its_order_statistics():
