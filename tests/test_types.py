@@ -68,3 +68,52 @@ def test_a_pixel_size_may_come_with_its_uncertainty(text):
 def test_half_an_uncertainty_is_an_error(text):
     with pytest.raises(CalibrationError):
         Calibration.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "spacing", "unit"),
+    [
+        ("0.5 nm", (0.5, 0.5), "nm"),
+        ("0.5 nm, 0.6 nm", (0.5, 0.6), "nm"),
+        ("0.5nm,0.6nm", (0.5, 0.6), "nm"),
+        ("0,5 nm, 0,6 nm", (0.5, 0.6), "nm"),
+        ("2 µm , 500 nm, 500 nm", (2, 0.5, 0.5), "µm"),
+        ("0.5 x 0.6 nm", (0.5, 0.6), "nm"),
+        ("2x0.5×.25 Angstrom", (2, 0.5, 0.25), "Å"),
+        ("1e-1 nm, 2E+1 nm", (0.1, 20), "nm"),
+    ],
+)
+def test_a_pixel_size_may_differ_by_axis(text, spacing, unit):
+    calibration = Calibration.from_text(text)
+    assert calibration.spacing == pytest.approx(spacing, rel=1e-12)
+    assert (calibration.unit, calibration.source) == (unit, "user")
+    assert Calibration.from_text(text, len(spacing)) == calibration
+
+
+def test_of_several_uncertainties_the_largest_counts():
+    for text in ("2 ± 0.02 nm, 0.5 ± 0.01 nm", "2 ± 0.02 x 0.5 ± 0.01 nm", "2 nm, 0.5 ± 0.01 nm"):
+        calibration = Calibration.from_text(text)
+        assert calibration.spacing == (2, 0.5)
+        assert calibration.rel_uncertainty == pytest.approx(0.02, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "ndim"),
+    [
+        ("0.5 nm, 0.6 nm", 3),
+        ("2 nm, 0.5 nm, 0.6 nm", 2),
+        ("1 nm, 1 nm, 1 nm, 1 nm", None),
+        ("0.5 nm, -0.6 nm", 2),
+        ("0.5 nm, 0 nm", 2),
+        ("0.5 nm,", 2),
+        ("0.5, 0.6", 2),
+        ("0.5 x 0.6", 2),
+        ("0.5 nm, 2 parsec", 2),
+        ("2 px, 2 px", 2),
+        ("0.5 nm, 1 px", 2),
+        ("1,250 nm, 1 nm", 2),
+    ],
+)
+def test_lengths_that_do_not_fit_are_an_error(text, ndim):
+    with pytest.raises(CalibrationError):
+        Calibration.from_text(text, ndim)

@@ -60,7 +60,8 @@ class Recipe:
     scale : {"auto", "metadata", "bar", "none"}
         Where the pixel size is taken from.
     pixel_size : str or None
-        The user's own pixel size, such as ``"0.52 nm"``; it outranks `scale`.
+        The user's own pixel size, such as ``"0.52 nm"``, or one length for each axis (``"0.5 nm, 0.6 nm"``: rows,
+        columns; planes of a volume first); it outranks `scale`.
     page : int or None
         Page of a file with several; None reads them all as one stack.
     measures : tuple of str or None

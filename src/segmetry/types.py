@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from segmetry.errors import CalibrationError, ImageError, LabelError, ShapeMismatchError
-from segmetry.units import PIXEL, normalise_unit, parse_length
+from segmetry.units import PIXEL, convert, normalise_unit, parse_length
 
 SPATIAL_AXES = "ZYX"
 """Letters of `Image.axes` that are lengths."""
@@ -73,18 +73,42 @@ class Calibration:
         return cls((1.0,) * ndim)
 
     @classmethod
-    def from_text(cls, text: str, ndim: int = 2, *, rel_uncertainty: float = 0.0) -> Calibration:
-        """Return a user's calibration from text, the same along every axis: ``"0.52 nm"`` or ``"0.52 ± 0.01 nm"``.
+    def from_text(cls, text: str, ndim: int | None = None, *, rel_uncertainty: float = 0.0) -> Calibration:
+        """Return a user's calibration from text.
 
-        What follows ``±`` (or ``+-``, ``+/-``) is the standard uncertainty, in the same unit.
+        Parameters
+        ----------
+        text : str
+            One length for all axes, ``"0.52 nm"``, or one for each in array order: ``"0.5 nm, 0.6 nm"`` or
+            ``"0.5 x 0.6 nm"`` (rows, columns), ``"20 nm, 5 nm, 5 nm"`` (planes first). What follows ``±`` (or ``+-``,
+            ``+/-``) is the standard uncertainty, in the same unit: ``"0.52 ± 0.01 nm"``; of several the relatively
+            largest counts for all axes.
+        ndim : int, optional
+            Number of axes; as many as `text` names unless told, two where it names one.
+        rel_uncertainty : float
+            Relative standard uncertainty where the text has none.
+
+        Raises
+        ------
+        CalibrationError
+            If a part is not a positive length, or the number of lengths is neither one nor `ndim`.
+
+        Examples
+        --------
+        >>> Calibration.from_text("500 pm, 0.6 nm").spacing, Calibration.from_text("2 x 0.5 x 0.5 nm").spacing
+        ((500.0, 600.0), (2.0, 0.5, 0.5))
         """
-        if parts := re.fullmatch(r"(.+?)(?:±|\+/?-)\s*([\d.,eE+-]+)\s*([^\d\s].*)", text.strip()):
-            number, doubt, unit = parts.groups()
-            value, unit = parse_length(f"{number} {unit}")
-            rel_uncertainty = parse_length(f"{doubt} {unit}")[0] / value
-        else:
-            value, unit = parse_length(text)
-        return cls((value,) * ndim, unit, rel_uncertainty, "user", f"given as {text.strip()}")
+        parts = [_length_with_doubt(part) for part in _one_by_one(text)]
+        ndim = ndim or max(len(parts), 2)
+        if len(parts) not in (1, ndim) or len(parts) > len(SPATIAL_AXES):
+            raise CalibrationError(
+                f"pixel size {text!r} has {len(parts)} lengths, the image {ndim} axes of length; give one for all, or "
+                "one for each: rows, columns (planes of a volume before them)."
+            )
+        unit = parts[0][1]
+        spacing = tuple(convert(length, own, unit) for length, own, _ in parts) * (ndim if len(parts) == 1 else 1)
+        doubts = [doubt for _, _, doubt in parts if doubt is not None]
+        return cls(spacing, unit, max(doubts, default=rel_uncertainty), "user", f"given as {text.strip()}")
 
     @property
     def known(self) -> bool:
@@ -95,6 +119,28 @@ class Calibration:
     def pixel_size(self) -> float:
         """Geometric mean of the spacing: the side of a square (cubic) pixel of equal area (volume)."""
         return math.prod(self.spacing) ** (1 / len(self.spacing))
+
+
+def _one_by_one(text: str) -> list[str]:
+    """Return each of several lengths; one without a unit has that of the last.
+
+    A comma behind a unit parts two lengths; one behind a digit is a decimal comma.
+    """
+    parts = re.split(r"(?<=[^\d\s.,])\s*,|(?<=[\d\s])[x×*](?=[\s\d.])", text)
+    unit = re.search(r"[^\d\s.,]*$", parts[-1].strip())
+    if len(parts) == 1 or not unit:
+        return parts
+    return [f"{part} {unit[0]}" if re.fullmatch(r"[-+±/\d.,eE\s]+", part) else part for part in parts]
+
+
+def _length_with_doubt(text: str) -> tuple[float, str, float | None]:
+    """Return a length, its unit, and its relative standard uncertainty where it has one: ``"0.52 ± 0.01 nm"``."""
+    parts = re.fullmatch(r"(.+?)(?:±|\+/?-)\s*([\d.,eE+-]+)\s*([^\d\s].*)", text.strip())
+    if not parts:
+        return *parse_length(text), None
+    number, doubt, unit = parts.groups()
+    value, unit = parse_length(f"{number} {unit}")
+    return value, unit, parse_length(f"{doubt} {unit}")[0] / value
 
 
 @dataclass(frozen=True, slots=True)

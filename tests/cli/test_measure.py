@@ -196,6 +196,26 @@ def test_a_pixel_size_is_understood_as_people_write_it(cli, tmp_path, given, val
     assert found == pytest.approx(sorted(2 * r * value for _, _, r in THREE), rel=0.02)
 
 
+def test_a_pixel_size_may_be_one_for_each_axis(cli, tmp_path):
+    """Pixels of 2 nm down and 1 nm across make a disk of n pixels 2 n nm^2 large, and twice as tall as wide."""
+    path = write_tiff(tmp_path / "a.tif", three_disks(), nm=1.0)
+    arguments = ("measure", path, "-m", "otsu", "-j", 1)
+    ran = cli(*arguments, "-o", tmp_path / "out", "--pixel-size", "2 nm, 1 nm")
+    assert ran.code == 0, ran.err
+    assert "2 × 1 nm/px (user)" in ran.out
+    assert "the file says 1 nm per pixel, the given pixel size is 2 × 1 nm" in ran.out, "differs along one axis only"
+    rows, summary = read_rows(tmp_path / "out/a/regions.csv"), read_json(tmp_path / "out/a/summary.json")
+    assert summary["pixel_size"]["spacing"] == [2, 1]
+    assert sorted(column(rows, "area")) == pytest.approx([2 * math.pi * r**2 for _, _, r in THREE], rel=0.03)
+    assert column(rows, "axis_major_length") / column(rows, "axis_minor_length") == pytest.approx(2, rel=0.03)
+    again = cli(*arguments, "-o", tmp_path / "again", "--recipe", tmp_path / "out/recipe.yaml")
+    assert again.code == 0
+    assert (tmp_path / "again/a/summary.json").read_bytes() == (tmp_path / "out/a/summary.json").read_bytes()
+    ran = cli(*arguments, "-o", tmp_path / "three", "--pixel-size", "2 nm, 1 nm, 1 nm")
+    assert ran.code == 2
+    assert "3 lengths, the image 2 axes" in ran.err
+
+
 def test_without_a_scale_lengths_are_pixels_and_it_is_said(cli, tmp_path):
     path = write_tiff(tmp_path / "a.tif", three_disks())
     ran = cli("measure", path, "-o", tmp_path / "out", "-m", "otsu", "--scale", "none", "-j", 1)

@@ -29,7 +29,11 @@ Set = Annotated[
 ]
 PixelSize = Annotated[
     str | None,
-    typer.Option("--pixel-size", help="Length of a pixel, such as '0.52 nm' or '0.52 ± 0.01 nm'; outranks the file."),
+    typer.Option(
+        "--pixel-size",
+        help="Length of a pixel, such as '0.52 nm' or '0.52 ± 0.01 nm', or one for each axis: '0.5 nm, 0.6 nm' (rows, "
+        "columns; planes of a volume first); outranks the file.",
+    ),
 ]
 Scale = Annotated[
     str | None,

@@ -129,7 +129,8 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 
     for row in batch.rows:
         pixel = row["pixel_size"]
-        lengths = dict.fromkeys(f"{s:.4g}" for s in pixel["spacing"] or ())
+        lengths = [f"{s:.4g}" for s in pixel["spacing"] or ()]
+        lengths = lengths[:1] if len(set(lengths)) == 1 else lengths
         scale = f"{' × '.join(lengths)} {pixel['unit']}/px ({pixel['source']})" if lengths else "not calibrated"
         d50 = row.get("d50")
         whole = f" ({d50['n']} of them whole)" if d50 and d50["n"] < row["n"] else ""

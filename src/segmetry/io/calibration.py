@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -31,7 +32,8 @@ def calibrate(
         Where the pixel size may come from. ``"auto"``: from the file's metadata, checked against the scale bar; else
         from the scale bar; else unknown. ``"none"``: measure in pixels. Annotations are marked in every case.
     pixel_size : str, optional
-        The user's word, such as ``"0.52 nm"``: it wins over everything.
+        The user's word, such as ``"0.52 nm"``, or a length for each axis, ``"0.5 nm, 0.6 nm"``: it wins over
+        everything.
     threads : int
         Threads of the text reader.
 
@@ -45,7 +47,7 @@ def calibrate(
     Raises
     ------
     CalibrationError
-        If `pixel_size` is not a positive length.
+        If `pixel_size` is not a positive length, or does not fit the number of axes.
     OptionError
         If `scale` is none of the four.
 
@@ -88,11 +90,11 @@ def _choose(
         if bar is not None and abs(_ratio(bar, given) - 1) > DISAGREEMENT:
             notes.append(_conflict(bar, given, "the given pixel size", "The given pixel size is used."))
         if from_file.known:
-            said = convert(from_file.spacing[-1], from_file.unit, given.unit)
-            if abs(said / given.spacing[-1] - 1) > DISAGREEMENT:
+            said = [convert(length, from_file.unit, given.unit) for length in from_file.spacing]
+            if any(abs(theirs / ours - 1) > DISAGREEMENT for theirs, ours in zip(said, given.spacing, strict=True)):
                 notes.append(
-                    f"WARNING: the file says {said:.4g} {given.unit} per pixel, the given pixel size is "
-                    f"{given.spacing[-1]:.4g} {given.unit}. The given pixel size is used."
+                    f"WARNING: the file says {_lengths(said)} {given.unit} per pixel, the given pixel size is "
+                    f"{_lengths(given.spacing)} {given.unit}. The given pixel size is used."
                 )
         return given, tuple(notes)
     if scale == "none":
@@ -114,6 +116,12 @@ def _choose(
         return from_file, (_conflict(bar, from_file, "the metadata", end),)
     end = "The scale bar is used: resizing an image leaves its metadata behind. Check it."
     return _from_bar(bar, from_file), (_conflict(bar, from_file, "the metadata", end),)
+
+
+def _lengths(spacing: Sequence[float]) -> str:
+    """Return lengths in array order, or one where all are equal."""
+    texts = [f"{length:.4g}" for length in spacing]
+    return texts[0] if len(set(texts)) == 1 else " × ".join(texts)
 
 
 def _ratio(bar: ScaleBar, other: Calibration) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,6 @@ from segmetry.io.quiet import quiet
 from segmetry.io.sidecar import read_sidecar
 from segmetry.io.stored import Scale, Stored
 from segmetry.types import SPATIAL_AXES, Calibration, Image, Source
-from segmetry.units import parse_length
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue: ITU-R BT.601."""
@@ -55,7 +53,7 @@ def read(
     ReadError
         If the file is missing, damaged, empty, too large, of an unknown kind, or holds more than three axes. One line.
     CalibrationError
-        If `pixel_size` is not a length.
+        If `pixel_size` is not a length, or does not fit the number of axes.
 
     Examples
     --------
@@ -255,7 +253,7 @@ def file_calibration(
             raise CalibrationError(f"{len(pixel_size.spacing)} pixel lengths are given for the axes {axes!r}.")
         return pixel_size, ()
     if pixel_size is not None:
-        return _from_text(str(pixel_size), axes, len(spatial)), ()
+        return Calibration.from_text(str(pixel_size), len(spatial)), ()
     if scale is None:
         return Calibration.unknown(len(spatial)), ()
     missing = [a for a in spatial if a not in scale.lengths]
@@ -268,17 +266,3 @@ def file_calibration(
         return Calibration.unknown(len(spatial)), (note,)
     spacing = tuple(scale.lengths[a] for a in spatial)
     return Calibration(spacing, scale.unit, scale.rel_uncertainty, "metadata", scale.detail), ()
-
-
-def _from_text(text: str, axes: str, n_spatial: int) -> Calibration:
-    """Return the calibration for ``"0.5 nm"`` or ``"2 x 0.5 x 0.5 nm"``."""
-    parts = re.split(r"\s*[x×*]\s*", text.strip())
-    if len(parts) == 1:
-        return Calibration.from_text(text, n_spatial)
-    _, unit = parse_length(parts[-1])
-    if len(parts) != n_spatial:
-        raise CalibrationError(f"pixel size {text!r} has {len(parts)} lengths, the image {n_spatial} axes of length.")
-    values = [
-        parse_length(p)[0] if k == len(parts) - 1 else parse_length(f"{p} {unit}")[0] for k, p in enumerate(parts)
-    ]
-    return Calibration(tuple(values), unit, 0.0, "user", f"given as {text.strip()}")
