@@ -26,7 +26,7 @@ def test_gaps_by_hand():
     # Against A: 32 of 64 choices of signs matter (one gap is 0); only all - and all + reach .6: 4 of 64.
     assert found.to_first.p_value == 4 / 64
     assert found.sentences[0].startswith("hybrid agrees with annotator Ann less well than Bob does: -0.1")
-    assert found.sentences[1].startswith("hybrid agrees with annotator Bob as well as Ann does: 0 [")
+    assert found.sentences[1].startswith("hybrid agrees with annotator Bob as well as Ann does: 0.00")
     low, high = found.to_first.estimate.low, found.to_first.estimate.high
     assert low < -0.1 < high < 0
 

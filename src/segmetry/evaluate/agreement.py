@@ -11,7 +11,7 @@ import numpy as np
 
 from segmetry.errors import OptionError, ShapeMismatchError
 from segmetry.evaluate.paired import Difference, paired_difference
-from segmetry.evaluate.uncertain import mean_over_images
+from segmetry.evaluate.uncertain import decimals, mean_over_images
 from segmetry.types import Estimate
 
 
@@ -83,7 +83,7 @@ def agreement(
     --------
     >>> found = agreement([0.9, 0.8, 0.7, 0.9, 0.8], [0.8, 0.7, 0.6, 0.7, 0.8], [0.9, 0.8, 0.8, 0.9, 0.7])
     >>> print(found.sentences[1])
-    the method agrees with annotator B as well as A does: 0 [-0.05, 0.08]
+    the method agrees with annotator B as well as A does: 0.00 [-0.08, 0.08]
     """
     if best not in ("high", "low"):
         raise OptionError(f"agreement: best is 'high' or 'low', got {best!r}.")
@@ -112,17 +112,10 @@ def agreement(
 def _sentence(gap: Estimate, method: str, annotator: str, other: str, best: str) -> str:
     if not math.isfinite(gap.low):
         return f"whether {method} agrees with annotator {annotator} as well as {other} does cannot be told: {gap.note}"
-    text = f"{_round(gap.value, gap)} [{_round(gap.low, gap)}, {_round(gap.high, gap)}]"
+    digits = decimals(gap.low, gap.high)
+    text = f"{gap.value:z.{digits}f} [{gap.low:z.{digits}f}, {gap.high:z.{digits}f}]"
     if gap.low <= 0 <= gap.high:
         how = "as well as"
     else:
         how = "better than" if (gap.value > 0) == (best == "high") else "less well than"
     return f"{method} agrees with annotator {annotator} {how} {other} does: {text}"
-
-
-def _round(x: float, gap: Estimate) -> str:
-    """Return a number with two digits of the interval's width."""
-    width = gap.high - gap.low
-    digits = max(1 - math.floor(math.log10(width)), 0) if width > 0 else 3
-    text = f"{x:.{digits}f}"
-    return "0" if float(text) == 0 else text

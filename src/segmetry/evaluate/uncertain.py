@@ -74,7 +74,9 @@ def draws(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     block = max(min(n_resamples, _MEMORY // max(n, 1)), 1)
     for start in range(0, n_resamples, block):
-        yield rng.multinomial(n, np.full(n, 1 / n), min(block, n_resamples - start)).astype(float)
+        rows = min(block, n_resamples - start)
+        taken = rng.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
+        yield np.bincount(taken.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
 
 
 @overload
@@ -354,10 +356,12 @@ def _with_errors(
         moved = totals.copy()
         moved[:, k] += step[k]
         for name, v in function(moved).items():
-            slopes[name][:, at] = (v - values[name]) / step[k]
+            known = np.isfinite(values[name])
+            np.subtract(v, values[name], out=slopes[name][:, at], where=known)
+            slopes[name][~known, at] = np.nan
     errors = {}
     for name, slope in slopes.items():
-        parts = slope @ sums[:, used].T  # (B, G): what each group does to the value, to first order
+        parts = (slope / step[used]) @ sums[:, used].T  # (B, G): what each group does to the value, to first order
         parts -= np.sum(weights * parts, axis=1, keepdims=True) / weights.sum(1, keepdims=True)
         errors[name] = np.sqrt(np.sum(weights * parts**2, axis=1))
     return values, errors
@@ -396,6 +400,13 @@ def _ends(
     below, above = (float(q) for q in np.quantile(ratio, [1 - tail, tail], method="weibull"))
     low, high = min(value - below * error, value), max(value - above * error, value)
     return max(low, least), min(high, most), few
+
+
+def decimals(low: float, high: float) -> int:
+    """Return how many decimals show two digits of an interval's width."""
+    width = high - low
+    wide = 1e-9 * max(abs(low), abs(high)) < width < math.inf
+    return max(1 - math.floor(math.log10(width)), 0) if wide else 3
 
 
 def _bounds_of(bounds: Bounds | Mapping[str, Bounds] | None, name: str) -> Bounds | None:
