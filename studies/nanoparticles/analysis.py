@@ -22,6 +22,8 @@ from .run import METHODS, PICKS
 FACTORS = ("size", "material", "support", "modality", "instrument")
 FEWEST = 5
 """True particles below which an image gives no size distribution."""
+STANDS_OUT = 2.0
+"""Median contrast over noise from which on the particles of an image are said to stand out."""
 TOLERANCE, APART = 0.05, 0.1
 """A method reproduces the sizes of a modality where its pooled D50 is within `TOLERANCE` of the true one and its
 distribution within a Wasserstein distance of `APART` times the true D50."""

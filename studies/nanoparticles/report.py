@@ -91,8 +91,8 @@ def typical(tables: Tables, chosen: Sequence[Setting]) -> list[Setting]:
 
 def summary_of(tables: Tables) -> str:
     """Return the tables of the page, in Markdown."""
-    parts = [_scores(tables), _told(tables), _dependence(tables), _levels(tables), _sizes(tables), _per_image(tables)]
-    return "\n\n".join(parts) + "\n"
+    parts = (_scores, _standing_out, _told, _dependence, _levels, _sizes, _per_image)
+    return "\n\n".join(part(tables) for part in parts) + "\n"
 
 
 def _scores(tables: Tables) -> str:
@@ -124,6 +124,34 @@ def _scores(tables: Tables) -> str:
         "hybrid - method (Jaccard, mean)",
     ]
     title = "**Jaccard coefficient of the foreground**, per image; in brackets 95 % intervals over images."
+    return f"{title}\n\n{_table(head, rows)}"
+
+
+def _standing_out(tables: Tables) -> str:
+    one = tables.images.drop_duplicates("image")
+    clear = tables.images[tables.images["contrast_to_noise"] >= analysis.STANDS_OUT]
+    quartiles = one["contrast_to_noise"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+    gaps = analysis.differences(clear, "jaccard")
+    found = analysis.means(clear, "jaccard", bounds=(0, 1))
+    rows = []
+    for method in METHODS:
+        values = analysis.wide(clear, "jaccard")[method].to_numpy()
+        gap = gaps.get(method)
+        rows.append(
+            [
+                method,
+                _shown(analysis.median_estimate(values)),
+                _shown(found[method]),
+                f"{float((values >= 0.8).mean()):.2f}",
+                _shown(gap.estimate, sign=True) + f", p {_p(gap.p_value)}" if gap else "",
+            ]
+        )
+    title = (
+        f"**Images whose particles stand out**: the median contrast is at least {analysis.STANDS_OUT:g} standard "
+        f"deviations of its surroundings; {clear['image'].nunique()} of {len(one)}. (Contrast to noise of all: "
+        f"{', '.join(f'{q:.2g}' for q in quartiles)} at the 5th, 25th, 50th, 75th and 95th percentile.)"
+    )
+    head = ["method", "Jaccard, median", "mean", "share of images from 0.8 on", "hybrid - method (mean)"]
     return f"{title}\n\n{_table(head, rows)}"
 
 
