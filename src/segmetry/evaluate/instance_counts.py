@@ -26,7 +26,7 @@ INSTANCE = table_of(
     Score("count_error_relative", "zero", "that, over the true number"),
     Score("splits", "low", "true objects that hold more than half of each of two or more predicted ones"),
     Score("merges", "low", "predicted objects that hold more than half of each of two or more true ones"),
-    Score("ari", "high", "adjusted Rand index of the pixels that belong to a true object"),
+    Score("ari", "high", "adjusted Rand index of the pixels that belong to a true object", least=-0.5),
     Score("vi_split", "low", "information lost by splitting, bits a pixel of true objects"),
     Score("vi_merge", "low", "information lost by merging, bits a pixel of true objects"),
 )
