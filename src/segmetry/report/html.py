@@ -115,7 +115,7 @@ def image_page(result: Result, drawn: Drawn) -> str:
     paragraph = methods_paragraph(result)
     height, width = drawn.layers.base.shape
     targets = targets_of(result, drawn) if 0 < len(table) <= MAX_TARGETS else []
-    return _environment().get_template("image.html.j2").render(
+    return environment().get_template("image.html.j2").render(
         title=result.image.name,
         source=result.image.source.path.name if result.image.source else "",
         warnings=page.warnings_of(result),
@@ -181,7 +181,7 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
             }
         )
     d50 = batch.estimates.get("d50")
-    return _environment().get_template("batch.html.j2").render(
+    return environment().get_template("batch.html.j2").render(
         title=plural(len(batch.rows), "image"),
         n_failed=len(batch.failures),
         n_found=sum(r["n"] for r in rows),
@@ -205,7 +205,8 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of the pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
