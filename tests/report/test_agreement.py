@@ -10,6 +10,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from segmetry.errors import OptionError, ShapeMismatchError
+from segmetry.evaluate import objects
 from segmetry.report.agreement import (
     CASES,
     OUTCOMES,
@@ -151,7 +152,7 @@ SCENE_TRUTH, SCENE_FOUND = np.zeros((80, 100), np.int32), np.zeros((80, 100), np
 SCENE_TRUTH[5:25, 5:25], SCENE_FOUND[5:25, 5:25] = 1, 4  # found
 SCENE_TRUTH[5:25, 40:60] = 2  # missed
 SCENE_TRUTH[40:60, 5:45], SCENE_FOUND[40:60, 5:24], SCENE_FOUND[40:60, 26:45] = 3, 5, 6  # split
-SCENE_TRUTH[40:60, 60:75], SCENE_TRUTH[40:60, 75:90], SCENE_FOUND[40:60, 60:90] = 6, 7, 8  # merged
+SCENE_TRUTH[40:60, 60:75], SCENE_TRUTH[40:60, 75:90], SCENE_FOUND[38:62, 60:90] = 6, 7, 8  # merged
 SCENE_FOUND[65:78, 50:70] = 9  # invented
 OUTCOME = pd.DataFrame(
     {
@@ -179,6 +180,15 @@ def test_every_object_has_the_colour_of_its_fate():
     assert words(outcome_key(OUTCOME))[:5] == [
         "found 1", "missed 1", "split into several 1", "merged with others 2", "invented 1",
     ]  # fmt: skip
+
+
+def test_what_the_judge_says_of_objects_can_be_drawn():
+    assert set(OUTCOMES) == set(objects.OUTCOMES)
+    table = objects.object_outcomes(SCENE_TRUTH, SCENE_FOUND)
+    assert words(outcome_key(table)) == words(outcome_key(OUTCOME))
+    picture = outcome_map(table, SCENE_TRUTH, SCENE_FOUND)
+    assert (picture == outcome_map(OUTCOME, SCENE_TRUTH, SCENE_FOUND)).all()
+    assert (picture == outcome_map(table.sample(frac=1, random_state=0), SCENE_TRUTH, SCENE_FOUND)).all()
 
 
 def test_only_objects_with_a_fate_are_painted():

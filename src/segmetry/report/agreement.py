@@ -253,12 +253,12 @@ def outcome_map(
             continue
         colour = np.array(paint.colour, float)
         picture[here] = np.rint((1 - _FILL) * picture[here] + _FILL * colour).astype(np.uint8)
-        strong = here & (edge | _lines(paint.pattern, here.shape, thickness))
+        strong = here & (edge | _lines(paint.pattern, here.shape))
         picture[strong] = paint.colour
     borders = border_of(pair.prediction)
     picture[borders & ~edge] = 255
     if pair.ignored is not None:
-        picture[pair.ignored & _lines("/", fate.shape, thickness)] = PALETTES["safe"][-1].colour
+        picture[pair.ignored & _lines("/", fate.shape)] = PALETTES["safe"][-1].colour
     return picture
 
 
@@ -316,15 +316,15 @@ def _paints(palette: str) -> tuple[Paint, ...]:
 
 def _painted(index: np.ndarray, paints: Sequence[Paint]) -> np.ndarray:
     picture = np.array([p.colour for p in paints], np.uint8)[index]
-    thickness = 1 + max(index.shape) // 900
     for place, paint in enumerate(paints):
         if paint.pattern:
-            picture[(index == place) & _lines(paint.pattern, index.shape, thickness)] = paint.lines or paint.colour
+            picture[(index == place) & _lines(paint.pattern, index.shape)] = paint.lines or paint.colour
     return picture
 
 
-def _lines(pattern: str, shape: tuple[int, ...], thickness: int) -> np.ndarray:
-    """Return where the lines of a pattern lie; they do not depend on the object, so that neighbours join."""
+def _lines(pattern: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return where the lines of a pattern lie: the same for all objects, and wider in large images."""
+    thickness = 1 + max(shape) // 500
     if not pattern:
         return np.zeros(shape, bool)
     rows, cols = np.indices(shape, sparse=True)
@@ -379,7 +379,7 @@ def _filled_sample(paint: Paint, pen: ImageDraw, start: float, y: float, width: 
     if paint.pattern and paint.lines is None:
         ground = _triple(np.rint(_FILL * np.array(ground) + (1 - _FILL) * 200))
     pen.rectangle((left, top, right, bottom), fill=ground, outline=(90, 90, 90))
-    on = _lines(paint.pattern, (bottom - top - 1, right - left - 1), 1)
+    on = _lines(paint.pattern, (bottom - top - 1, right - left - 1))
     points = [(int(left + 1 + c), int(top + 1 + r)) for r, c in zip(*np.nonzero(on), strict=True)]
     if points:
         pen.point(points, fill=paint.lines or paint.colour)

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 KEY_SCORES = {
     "instance": (
-        "instance.ap50", "instance.map", "instance.pq", "instance.f1", "instance_pooled.ap50",
-        "physical.d50_error", "physical.count_error",
+        "instance.ap50", "instance.map", "instance.pq", "physical.d50_error", "physical.d50_deviation",
+        "physical.count_deviation", "instance.f1",
     ),
     "semantic": ("semantic.mean_iou", "semantic.iou", "semantic.dice", "semantic.boundary_f1", "semantic.mcc"),
 }  # fmt: skip

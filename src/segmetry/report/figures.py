@@ -133,7 +133,7 @@ def weightings(distributions: Mapping[str, Distribution], *, name: str = "") -> 
     axes.set_ylabel("cumulative (%)")
     measure = there[0].measure
     axes.set_xlabel(axis_label(name or NAMES.get(measure, measure.replace("_", " ")), pretty_unit(there[0].unit)))
-    axes.legend(frameon=False, loc="lower right", fontsize=8, handlelength=2.5)
+    axes.legend(frameon=False, loc="lower right", fontsize=8, handlelength=2.5, labelcolor=INK)
     return figure
 
 

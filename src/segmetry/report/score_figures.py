@@ -368,7 +368,7 @@ def _finite(values: Any) -> np.ndarray:
 def legend_above(axes: Axes) -> None:
     """Put the words of the lines above the frame, where they hide nothing."""
     axes.legend(frameon=False, fontsize=8, handlelength=3, loc="lower left", bbox_to_anchor=(0, 1), ncols=3,
-                borderaxespad=0.2)  # fmt: skip
+                labelcolor=INK, borderaxespad=0.2)  # fmt: skip
 
 
 def line_styles(n: int) -> list[tuple[str, Any, str]]:
