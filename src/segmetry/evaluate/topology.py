@@ -1,0 +1,255 @@
+"""Is it connected as it should be: centre-line scores (clDice) and errors of the Betti numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segmetry.evaluate.boundary import chosen_classes, class_means, divide
+from segmetry.evaluate.pair import check_pair
+from segmetry.evaluate.scores import Score, table_of
+from segmetry.measure.labelling import label
+
+TOPOLOGY = table_of(
+    Score("cldice", "high", "harmonic mean of skeleton precision and skeleton recall (clDice)"),
+    Score("skeleton_precision", "high", "share of the predicted skeleton that lies in the true mask"),
+    Score("skeleton_recall", "high", "share of the true skeleton that lies in the predicted mask"),
+    Score("betti0_error", "zero", "pieces too many (+) or too few (-)"),
+    Score("betti1_error", "zero", "holes (2D) or tunnels (3D) too many (+) or too few (-)"),
+    Score("betti2_error", "zero", "cavities too many (+) or too few (-); nan in 2D"),
+    Score("betti0_absolute", "low", "difference of the number of pieces"),
+    Score("betti1_absolute", "low", "difference of the number of holes (2D) or tunnels (3D)"),
+    Score("betti2_absolute", "low", "difference of the number of cavities; nan in 2D"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TopologyCounts:
+    """Skeleton pixels and Betti number errors that add up over images: ``a + b``.
+
+    Fields are numbers or arrays of any one shape; `topology_counts` gives one entry per class.
+
+    Parameters
+    ----------
+    n_images : int or array of int
+        Images that were counted.
+    n_truth, n_prediction : int or array of int
+        Pixels of the skeletons.
+    n_truth_inside, n_prediction_inside : int or array of int
+        Those of them that lie in the other mask.
+    betti_error, betti_absolute : array of float, shape (..., 3)
+        Sums over the images of ``prediction - truth`` and of its absolute value, for b0, b1, b2.
+    """
+
+    n_images: Any
+    n_truth: Any
+    n_truth_inside: Any
+    n_prediction: Any
+    n_prediction_inside: Any
+    betti_error: np.ndarray
+    betti_absolute: np.ndarray
+
+    def __add__(self, other: TopologyCounts) -> TopologyCounts:
+        return TopologyCounts(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Return the scores of every entry (every class), in the shape of the fields: `TOPOLOGY` names them.
+
+        Skeleton scores are those of all images laid side by side; Betti number errors are means over images. A share of
+        an empty skeleton is nan; clDice is 1 where both masks are empty, 0 where one is.
+        """
+        n_truth, n_prediction = np.asarray(self.n_truth, float), np.asarray(self.n_prediction, float)
+        precision = divide(self.n_prediction_inside, n_prediction)
+        recall = divide(self.n_truth_inside, n_truth)
+        p, r = np.nan_to_num(precision), np.nan_to_num(recall)
+        cldice = np.where(p + r > 0, divide(2 * p * r, p + r), 0.0)
+        n_images = np.asarray(self.n_images)[..., None]
+        error, absolute = divide(self.betti_error, n_images), divide(self.betti_absolute, n_images)
+        return {
+            "cldice": np.where(n_truth + n_prediction > 0, cldice, 1.0),
+            "skeleton_precision": precision,
+            "skeleton_recall": recall,
+            **{f"betti{k}_error": error[..., k] for k in range(3)},
+            **{f"betti{k}_absolute": absolute[..., k] for k in range(3)},
+        }
+
+    def class_means(self) -> dict[str, np.ndarray]:
+        """Return the means over the classes, the last axis, that the truth has.
+
+        Where it has none, the classes of the prediction stand in; where there are none either, all classes, which then
+        agree. A nan is left out of a mean.
+        """
+        in_truth, in_prediction = np.asarray(self.n_truth) > 0, np.asarray(self.n_prediction) > 0
+        some = (in_truth | in_prediction).any(-1, keepdims=True)
+        return class_means(self.scores(), in_truth, in_prediction | ~some)
+
+
+def topology_scores(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    classes: Sequence[int] | None = None,
+    ignore: int | np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return clDice, skeleton precision and recall, and Betti number errors: the mean over classes of the truth.
+
+    Parameters
+    ----------
+    truth, prediction : (M, N) or (P, M, N) arrays of int or bool, one shape
+        Masks, or class images; 0 is background.
+    classes : sequence of int, optional
+        Classes to judge; by default all of the truth except 0. One class alone gives the scores of that class.
+    ignore : int or bool array, optional
+        A value of the truth, or a mask, that is not to be judged: background in both.
+
+    Returns
+    -------
+    scores : dict
+        The keys of `TOPOLOGY`: `TopologyCounts.class_means` of this image.
+
+    Raises
+    ------
+    ShapeMismatchError, LabelError
+        If the two are no pair of label images, see `check_pair`.
+
+    Notes
+    -----
+    Skeletons are thinned by scikit-image's `skeletonize` (Zhang in 2D, Lee in 3D). A skeleton depends on the order of
+    thinning, so that a turn of the image may move it by a pixel. Betti numbers: see `betti_numbers`.
+
+    References
+    ----------
+    Shit et al., CVPR 2021, doi:10.1109/CVPR46437.2021.01629: clDice. Ours is the score of two masks; losses by soft
+    skeletons give other numbers.
+    Kirchhoff et al., ECCV 2024, arXiv:2404.03010: skeleton recall as a loss, by a skeleton widened to a
+    tube and soft predictions. Ours takes the thin skeleton, and is the sensitivity of clDice.
+
+    Examples
+    --------
+    >>> truth = np.zeros((7, 12), bool)
+    >>> truth[3, 1:11] = True
+    >>> broken = truth.copy()
+    >>> broken[3, 5] = False
+    >>> found = topology_scores(truth, broken)
+    >>> found["skeleton_precision"], found["skeleton_recall"], found["betti0_error"]
+    (1.0, 0.9, 1.0)
+    """
+    counts = topology_counts(truth, prediction, classes=classes, ignore=ignore)
+    return {name: float(value) for name, value in counts.class_means().items()}
+
+
+def topology_counts(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    classes: Sequence[int] | None = None,
+    ignore: int | np.ndarray | None = None,
+) -> TopologyCounts:
+    """Return the counts behind `topology_scores` of one image, one entry per class, in the order of `classes`.
+
+    Name the classes where counts of several images are to be added: by default they are those of this truth.
+    """
+    pair = check_pair(truth, prediction, ignore=ignore)
+    known = True if pair.ignored is None else ~pair.ignored
+    skeletons, errors = [], []
+    for value in chosen_classes(pair, classes):
+        t, p = ((labels == value) & known for labels in (pair.truth, pair.prediction))
+        thin_t, thin_p = skeleton(t), skeleton(p)
+        skeletons.append([np.count_nonzero(m) for m in (thin_t, thin_t & p, thin_p, thin_p & t)])
+        errors.append(np.array(betti_numbers(p), float) - np.array(betti_numbers(t), float))
+        if t.ndim == 2:
+            errors[-1][2] = np.nan
+    counts, error = np.array(skeletons, np.int64).T, np.array(errors)
+    n_t, n_t_inside, n_p, n_p_inside = counts
+    n_images = np.ones(len(errors), np.int64)
+    return TopologyCounts(n_images, n_t, n_t_inside, n_p, n_p_inside, error, np.abs(error))
+
+
+def skeleton(mask: np.ndarray) -> np.ndarray:
+    """Return the centre line of a bool mask, one pixel wide; every piece keeps at least one pixel.
+
+    Thinning in 3D can lose a small piece whole; its pixel nearest to its centroid stands for it then.
+
+    Examples
+    --------
+    >>> bar = np.zeros((5, 9), bool)
+    >>> bar[1:4, 1:8] = True
+    >>> skeleton(bar).astype(int)[2]
+    array([0, 1, 1, 1, 1, 1, 0, 0, 0])
+    """
+    from skimage.morphology import skeletonize
+
+    thin = np.zeros_like(mask)
+    hit = np.argwhere(mask)
+    if not len(hit):
+        return thin
+    # With a margin, so that what the thinning does does not depend on the frame.
+    window = tuple(slice(low, high + 1) for low, high in zip(hit.min(axis=0), hit.max(axis=0)))
+    thin[window] = skeletonize(np.pad(mask[window], 1))[(slice(1, -1),) * mask.ndim] > 0
+    pieces = label(mask)
+    kept = np.zeros(int(pieces.max()) + 1, bool)
+    kept[pieces[thin]] = True
+    for piece in np.flatnonzero(~kept[1:]) + 1:
+        pixels = np.argwhere(pieces == piece)
+        thin[tuple(pixels[((pixels - pixels.mean(axis=0)) ** 2).sum(axis=1).argmin()])] = True
+    return thin
+
+
+def betti_numbers(mask: np.ndarray) -> tuple[int, int, int]:
+    """Return the number of pieces, of holes (2D) or tunnels (3D), and of cavities of a mask (b0, b1, b2).
+
+    Pieces hang together over corners (8 neighbours, 26 in 3D) and the background over sides (4, or 6): the pixels are
+    taken as closed squares or cubes. The mask is continued by background, so a ring that the frame cuts has no hole.
+
+    Parameters
+    ----------
+    mask : (M, N) or (P, M, N) array of bool
+
+    Returns
+    -------
+    b0, b1, b2 : int
+        b2 is 0 in 2D.
+
+    Notes
+    -----
+    b0 and the cavities come from connected components, the tunnels from the Euler number: b0 - b1 + b2.
+
+    Examples
+    --------
+    >>> ring = np.ones((3, 3), bool)
+    >>> ring[1, 1] = False
+    >>> betti_numbers(ring)
+    (1, 1, 0)
+    """
+    if not mask.any():
+        return 0, 0, 0
+    pieces = int(label(mask).max())
+    outside = int(label(~np.pad(mask, 1), connectivity=2 * mask.ndim).max())
+    if mask.ndim == 2:
+        return pieces, outside - 1, 0
+    return pieces, pieces + outside - 1 - euler_number(mask), outside - 1
+
+
+def euler_number(mask: np.ndarray) -> int:
+    """Return the Euler number of a mask of closed pixels: corners - edges + squares (- cubes in 3D).
+
+    Examples
+    --------
+    >>> euler_number(np.array([[1, 0], [0, 1]], bool))
+    1
+    """
+    wide = np.pad(mask, 1)
+    total = 0
+    # Along each axis a cell is either a pixel or the border of two: it is there if one of its pixels is.
+    for borders in itertools.product((False, True), repeat=mask.ndim):
+        cells = wide
+        for axis, border in enumerate(borders):
+            if border:
+                along = np.moveaxis(cells, axis, 0)
+                cells = np.moveaxis(along[:-1] | along[1:], 0, axis)
+        total += (-1) ** (mask.ndim - sum(borders)) * int(np.count_nonzero(cells))
+    return total
