@@ -124,7 +124,8 @@ def trend(
     the logarithm takes the far ones in from the property. It is a function of five sums, which makes its bootstrap-t
     (that of `pooled`) cheap and right for groups. The median slope of pairs (Theil-Sen) would stay 0 where most images
     have a score of 1. The interval of Spearman's rho is Student's on Fisher's z, with the standard deviation of z over
-    draws of the groups. A trend over data that nobody set up is no cause: contrast and size go together in micrographs.
+    draws of the groups, and as many degrees of freedom as equal groups would have (Kish's effective number). A trend
+    over data that nobody set up is no cause: contrast and size go together in micrographs.
 
     Examples
     --------
@@ -236,7 +237,9 @@ def _spearman(x: np.ndarray, y: np.ndarray, drawn: Groups, n_resamples: int, *, 
         for k in range(0, len(weights), rows):
             found.append(_correlation(weights[k : k + rows][:, drawn.code], *ranks))
     z = np.arctanh(np.clip(np.concatenate(found), -1 + 1e-9, 1 - 1e-9))
-    half = student(level, drawn.n - 1) * float(np.nanstd(z, ddof=1)) * math.sqrt(drawn.n / (drawn.n - 1))
+    sizes = np.bincount(drawn.code, minlength=drawn.n)
+    equal = max(n**2 / float(np.sum(sizes**2)), 2.0)  # as many equal groups (Kish)
+    half = student(level, equal - 1) * float(np.nanstd(z, ddof=1)) * math.sqrt(equal / (equal - 1))
     centre = math.atanh(min(max(value, -1 + 1e-9), 1 - 1e-9))
     return Estimate("rho", value, math.tanh(centre - half), math.tanh(centre + half), level=level, method=method, n=n)
 
