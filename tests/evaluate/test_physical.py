@@ -257,3 +257,20 @@ def test_inputs_stay_as_they_are():
     physical_scores(truth, prediction, ignore=3)
     assert (truth == before.truth).all()
     assert (prediction == before.prediction).all()
+
+
+def test_real_truth_against_itself_and_eroded():
+    cv2 = pytest.importorskip("cv2")
+    from realdata import folder
+
+    emps = folder("emps")
+    if emps is None:
+        pytest.skip("the labelled EMPS images are not here (SEGMETRY_DATA)")
+    for path in sorted((emps / "segmaps").glob("*.png"))[:12]:
+        truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int)
+        same = physical_scores(truth, truth)
+        for name, row in PHYSICAL.items():
+            assert math.isnan(same[name]) or same[name] == (1 if row.best == "high" else 0), (path.name, name)
+        worn = physical_scores(truth, ndimage.grey_erosion(truth, 3))
+        assert worn["fraction_error"] < 0
+        assert math.isnan(worn["d50_error"]) or worn["d50_error"] < 0
