@@ -3,7 +3,8 @@
     python -m studies.nanoparticles -o OUT [--seed 0] [--jobs 2] [--images 150] [--side 1024] [--write docs/studies]
 
 Examines the micrographs that are not examined yet (``OUT/found``; stop and go on as you like), and writes tables
-(``images.csv``, ``objects.csv``, ``diameters.csv``, ``sizes.csv``, ``parameters.json``), figures and ``summary.md``.
+(``images.csv``, ``objects.csv``, ``diameters.csv``, ``sizes.csv``,
+``iou_by_size.csv``, ``parameters.json``), figures and ``summary.md``.
 ``--write`` puts the figures and the summary into the documentation as well.
 """
 

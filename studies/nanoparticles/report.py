@@ -10,7 +10,7 @@ import pandas as pd
 
 from segmetry.evaluate.dependence import Trend, trend
 from segmetry.report.figures import svg
-from segmetry.report.score_figures import violins
+from segmetry.report.score_figures import Curve, curves, violins
 from segmetry.report.trust_figures import trends
 from segmetry.types import Estimate
 
@@ -70,8 +70,9 @@ def parts_of(tables: Tables, chosen: Sequence[Setting], side: int) -> dict[str, 
     drawn = {
         "jaccard.svg": violins({m: jaccard[m].to_numpy() for m in order}, name="Jaccard coefficient", means=means),
         "jaccard-contrast.svg": trends(image_trends(tables, "contrast")),
+        "jaccard-noise.svg": trends(image_trends(tables, "contrast_to_noise")),
         "jaccard-diameter.svg": trends(image_trends(tables, "diameter_px")),
-        "iou-diameter.svg": trends(object_trends(tables, "diameter_px")),
+        "iou-diameter.svg": curves(_size_curves(tables), name="mean IoU of a particle", against="diameter (px)"),
         "sizes.svg": figures.size_histograms(tables.diameters, tables.sizes),
     }
     parts = {name: svg(figure).encode() for name, figure in drawn.items() if figure is not None}
@@ -79,6 +80,11 @@ def parts_of(tables: Tables, chosen: Sequence[Setting], side: int) -> dict[str, 
         "supports.jpg": figures.supports_picture(),
         "agreement.png": figures.agreement_picture(typical(tables, chosen), side),
     }
+
+
+def _size_curves(tables: Tables) -> dict[str, Curve]:
+    of = dict(iter(tables.iou_by_size.groupby("method", sort=False)))
+    return {m: Curve(*(of[m][c].to_numpy() for c in ("diameter_px", "iou", "low", "high"))) for m in METHODS if m in of}
 
 
 def typical(tables: Tables, chosen: Sequence[Setting]) -> list[Setting]:
@@ -91,7 +97,7 @@ def typical(tables: Tables, chosen: Sequence[Setting]) -> list[Setting]:
 
 def summary_of(tables: Tables) -> str:
     """Return the tables of the page, in Markdown."""
-    parts = (_scores, _standing_out, _told, _dependence, _levels, _sizes, _per_image)
+    parts = (_scores, _standing_out, _told, _dependence, _by_size, _levels, _sizes, _per_image)
     return "\n\n".join(part(tables) for part in parts) + "\n"
 
 
@@ -200,6 +206,17 @@ def _slope(of: Trend, sign: int) -> str:
     slope = of.slope
     low, high = sorted((sign * slope.low, sign * slope.high))
     return f"{sign * slope.value:+.3f} [{low:+.3f}, {high:+.3f}], rho {of.rho.value:+.2f}"
+
+
+def _by_size(tables: Tables) -> str:
+    rows = []
+    for (low, high), part in tables.iou_by_size.groupby(["from_px", "to_px"]):
+        of = part.set_index("method")
+        one = of.iloc[0]
+        shown = [f"{of.loc[m, 'iou']:.2f} [{of.loc[m, 'low']:.2f}, {of.loc[m, 'high']:.2f}]" for m in METHODS]
+        rows.append([f"{low:g} to {high:g}", f"{one['n']:.0f}", f"{one['n_images']:.0f}", *shown])
+    title = "**Mean IoU of the true particles by diameter**, 0 where missed; images drawn as a whole."
+    return f"{title}\n\n{_table(['diameter, px', 'particles', 'images', *METHODS], rows)}"
 
 
 def _levels(tables: Tables) -> str:

@@ -14,27 +14,31 @@ from . import analysis
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """One row per image and method; per true particle and method; per measured diameter; per pooled distribution."""
+    """One row per image and method; per true particle and method; per measured diameter; per pooled distribution; and
+    per class of diameter and method."""
 
     images: pd.DataFrame
     objects: pd.DataFrame
     diameters: pd.DataFrame
     sizes: pd.DataFrame
+    iou_by_size: pd.DataFrame
 
     @classmethod
     def of(cls, rows: Sequence[dict[str, Any]]) -> Tables:
         """Return the tables of what was found."""
         diameters = analysis.diameter_table(rows)
+        objects = analysis.object_table(rows)
         return cls(
             analysis.image_table(rows),
-            analysis.object_table(rows),
+            objects,
             diameters,
             analysis.pooled_sizes(diameters),
+            analysis.iou_by_size(objects),
         )
 
     def write(self, folder: Path) -> None:
         """Write the tables as CSV; times differ from run to run, so they are last and rounded."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("images", "objects", "diameters", "sizes"):
+        for name in ("images", "objects", "diameters", "sizes", "iou_by_size"):
             table = getattr(self, name)
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")

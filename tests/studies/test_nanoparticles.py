@@ -176,6 +176,22 @@ def test_pooled_errors_of_diameters_that_are_a_tenth_too_large():
     assert pooled.loc[("isolated", "hybrid"), "ks"] == 0
 
 
+def test_the_mean_iou_of_a_class_of_diameter():
+    objects = pd.DataFrame(
+        {
+            "method": "hybrid",
+            "image": [str(k % 6) for k in range(12)] + ["0"],
+            "diameter_px": [10.0] * 12 + [50.0],
+            "iou": [0.5, 0.7] * 6 + [0.9],
+        }
+    )
+    small, large = analysis.iou_by_size(objects).to_dict("records")
+    assert (small["from_px"], small["to_px"], small["n"], small["n_images"]) == (8.0, 11.3, 12, 6)
+    assert small["iou"] == pytest.approx(0.6)
+    assert (large["from_px"], large["iou"]) == (45.3, 0.9)
+    assert math.isnan(large["low"])  # one image
+
+
 def test_slopes_of_both_together_are_those_of_a_plane():
     rng = np.random.default_rng(1)
     contrast, diameter = 2.0 ** rng.uniform(-6, -1, 40), 2.0 ** rng.uniform(3, 7, 40)
