@@ -8,7 +8,7 @@ from PIL import Image
 
 from segmetry.errors import LabelError, ShapeMismatchError
 from segmetry.evaluate.instances import score_instances
-from segmetry.evaluate.published import PUBLISHED_EMPS, _resized, published_emps
+from segmetry.evaluate.published import PUBLISHED_EMPS, published_emps, resized
 
 SIDE = 512
 
@@ -104,7 +104,7 @@ def test_resizes_to_the_nearest_pixel_centres():
     for shape in ((512, 512), (512, 700), (90, 1000), (1, 1), (333, 51)):
         labels = rng.integers(0, 60_000, shape).astype(np.int32)
         theirs = np.array(Image.fromarray(labels).resize((SIDE, SIDE), Image.Resampling.NEAREST))
-        assert np.array_equal(_resized(labels), theirs)
+        assert np.array_equal(resized(labels, SIDE), theirs)
 
 
 def test_one_blob_scores_one():

@@ -75,7 +75,7 @@ def published_emps(truth: Any, prediction: Any) -> dict[str, float]:
     pair = check_pair(truth, prediction)
     if pair.truth.ndim != 2:
         raise LabelError(f"published_emps is defined for 2D images, got arrays of shape {pair.truth.shape}.")
-    table = contingency(_resized(pair.truth), _resized(pair.prediction))
+    table = contingency(resized(pair.truth, SIDE), resized(pair.prediction, SIDE))
     sides = table.of_truth, table.of_prediction
     n_truth, n_prediction = (int(np.count_nonzero(side.labels)) for side in sides)
     if not n_prediction:
@@ -115,7 +115,7 @@ def _all_equal(values: np.ndarray, value: float) -> bool:
     return bool((values.astype(np.float16) == np.float16(value)).all())
 
 
-def _resized(labels: np.ndarray) -> np.ndarray:
-    """Return labels at 512 x 512: those of the pixels whose centres are nearest."""
-    rows, columns = ((2 * np.arange(SIDE) + 1) * n // (2 * SIDE) for n in labels.shape)
+def resized(labels: np.ndarray, side: int) -> np.ndarray:
+    """Return labels at side x side: those of the pixels whose centres are nearest."""
+    rows, columns = ((2 * np.arange(side) + 1) * n // (2 * side) for n in labels.shape)
     return np.ascontiguousarray(labels[rows[:, None], columns])
