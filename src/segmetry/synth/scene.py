@@ -83,7 +83,7 @@ def simulate(kind: str = "bf-tem", *, seed: int = 0, **options: Any) -> Scene:
     Parameters
     ----------
     kind : str
-        Microscope: ``"bf-tem"``, ``"haadf-stem"``, ``"laadf-stem"`` or ``"sem"``.
+        Microscope: ``"bf-tem"``, ``"bf-stem"``, ``"haadf-stem"``, ``"laadf-stem"`` or ``"sem"``.
     seed : int
         Same options and seed, same bytes.
     **options
