@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from segmetry.errors import CalibrationError, OptionError
 from segmetry.evaluate.pair import Pair, check_pair
+from segmetry.evaluate.ratios import mean_over, over
 from segmetry.evaluate.scores import Score, table_of
 
 BOUNDARY = table_of(
@@ -59,10 +60,10 @@ class BoundaryCounts:
         A share of no pixels is nan. F1 is 0 where only one of the two has a boundary, nan where neither has.
         """
         n_truth, n_prediction = np.asarray(self.n_truth, float), np.asarray(self.n_prediction, float)
-        precision = divide(self.n_prediction_near, n_prediction)
-        recall = divide(self.n_truth_near, n_truth)
+        precision = over(self.n_prediction_near, n_prediction)
+        recall = over(self.n_truth_near, n_truth)
         p, r = np.nan_to_num(precision), np.nan_to_num(recall)
-        f1 = np.where(p + r > 0, divide(2 * p * r, p + r), 0.0)
+        f1 = np.where(p + r > 0, over(2 * p * r, p + r), 0.0)
         return {"precision": precision, "recall": recall, "f1": np.where(n_truth + n_prediction > 0, f1, np.nan)}
 
     def class_means(self) -> dict[str, np.ndarray]:
@@ -247,22 +248,12 @@ def chosen_classes(pair: Pair, classes: Sequence[int] | None) -> tuple[int, ...]
     return (1,)
 
 
-def divide(a: Any, b: Any) -> np.ndarray:
-    """Return a / b, nan where b is 0."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    return np.divide(a, b, out=np.full(np.broadcast_shapes(a.shape, b.shape), np.nan), where=b != 0)
-
-
 def class_means(
     scores: dict[str, np.ndarray], in_truth: np.ndarray, in_prediction: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return means over the last axis: over classes of the truth, or of the prediction where the truth has none."""
     counted = np.where(in_truth.any(-1, keepdims=True), in_truth, in_prediction)
-    means = {}
-    for name, value in scores.items():
-        use = counted & ~np.isnan(value)
-        means[name] = divide(np.where(use, value, 0.0).sum(-1), use.sum(-1))
-    return means
+    return {name: mean_over(np.where(counted, value, np.nan)) for name, value in scores.items()}
 
 
 def _door(truth: Any, prediction: Any, ignore: int | np.ndarray | None) -> Pair:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from segmetry.evaluate.boundary import chosen_classes, class_means, divide
+from segmetry.evaluate.boundary import chosen_classes, class_means
 from segmetry.evaluate.pair import check_pair
+from segmetry.evaluate.ratios import over
 from segmetry.evaluate.scores import Score, table_of
 from segmetry.measure.labelling import label
 
@@ -63,12 +64,12 @@ class TopologyCounts:
         an empty skeleton is nan; clDice is 1 where both masks are empty, 0 where one is.
         """
         n_truth, n_prediction = np.asarray(self.n_truth, float), np.asarray(self.n_prediction, float)
-        precision = divide(self.n_prediction_inside, n_prediction)
-        recall = divide(self.n_truth_inside, n_truth)
+        precision = over(self.n_prediction_inside, n_prediction)
+        recall = over(self.n_truth_inside, n_truth)
         p, r = np.nan_to_num(precision), np.nan_to_num(recall)
-        cldice = np.where(p + r > 0, divide(2 * p * r, p + r), 0.0)
+        cldice = np.where(p + r > 0, over(2 * p * r, p + r), 0.0)
         n_images = np.asarray(self.n_images)[..., None]
-        error, absolute = divide(self.betti_error, n_images), divide(self.betti_absolute, n_images)
+        error, absolute = over(self.betti_error, n_images), over(self.betti_absolute, n_images)
         return {
             "cldice": np.where(n_truth + n_prediction > 0, cldice, 1.0),
             "skeleton_precision": precision,
