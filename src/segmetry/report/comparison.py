@@ -23,6 +23,7 @@ from segmetry.report.agreement import (
 )
 from segmetry.report.comparison_words import (
     FAMILY_WORDS,
+    NAMES,
     Families,
     averaging_of,
     best_of,
@@ -37,7 +38,7 @@ from segmetry.report.html import environment
 from segmetry.report.legend import Swatch
 from segmetry.report.overlay import overlay
 from segmetry.report.picture import encode_jpeg
-from segmetry.report.text import NOTHING, format_significant, plural, print_estimate
+from segmetry.report.text import NOTHING, format_number, format_significant, plural, print_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -357,7 +358,7 @@ def _trend_rows(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for number, ((name, against), trends) in enumerate(trends_by_subject(comparison).items()):
         lines = [{"method": m, "sentence": t.sentence} for m, t in trends.items()]
-        rows.append({"figure": f"trend-{number}", "name": name, "against": against, "lines": lines})
+        rows.append({"figure": f"trend-{number}", "name": NAMES.get(name, name), "against": against, "lines": lines})
     return rows
 
 
@@ -395,7 +396,7 @@ def _case_row(case: WorstCase, comparison: Comparison) -> dict[str, Any]:
     own = rows[rows["image"] == case.image]
     value = {(m, f"{f}.{s}"): v for m, f, s, v in own[["method", "family", "score", "value"]].itertuples(index=False)}
     scores = [
-        {"method": m, "own": m == case.method, "cells": [format_significant(value.get((m, k), math.nan)) for k in keys]}
+        {"method": m, "own": m == case.method, "cells": [_plain(value.get((m, k), math.nan)) for k in keys]}
         for m in comparison.methods
     ]
     panels = []
@@ -412,6 +413,11 @@ def _case_row(case: WorstCase, comparison: Comparison) -> dict[str, Any]:
             }
         )
     return {"method": case.method, "image": case.image, "words": case.words, "scores": scores, "panels": panels}
+
+
+def _plain(value: float) -> str:
+    """Return a score of one image: three decimals, so that a column can be compared, unless it is large."""
+    return format_number(value, 3) if abs(value) < 10 else format_significant(value)
 
 
 def picture_uri(picture: np.ndarray) -> str:

@@ -88,7 +88,10 @@ def told_apart(rank: Rank) -> bool:
 
 
 def headline(comparison: Comparison) -> list[str]:
-    """Return the outcome in plain sentences: which method is best, by how much, and which cannot be told from it."""
+    """Return the outcome in plain sentences: which method is best, by how much, and which cannot be told from it.
+
+    A method "is best" only where it is told apart from every other; else it "comes first".
+    """
     ranked = [r for r in comparison.ranking if math.isfinite(r.estimate.value)]
     over = plural(comparison.n_images, "image")
     if not ranked:
@@ -100,9 +103,9 @@ def headline(comparison: Comparison) -> list[str]:
     about = f"{name} {value}" + (f", {averaging}" if averaging else "")
     if len(ranked) == 1:
         return [f"{best.method} has {about} ({over}); there is no other method to compare it with."]
-    said = [f"{best.method} is best: {about} ({over})."]
     behind = [r for r in ranked[1:] if told_apart(r)]
     equal = [r for r in ranked[1:] if not told_apart(r)]
+    said = [f"{best.method} {'comes first' if equal else 'is best'}: {about} ({over})."]
     if equal:
         said.append(f"These images cannot tell it from {_listed([f'{r.method} ({_gap_words(r)})' for r in equal])}.")
     if behind:

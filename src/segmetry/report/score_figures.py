@@ -367,8 +367,9 @@ def _finite(values: Any) -> np.ndarray:
 
 def legend_above(axes: Axes) -> None:
     """Put the words of the lines above the frame, where they hide nothing."""
-    axes.legend(frameon=False, fontsize=8, handlelength=3, loc="lower left", bbox_to_anchor=(0, 1), ncols=3,
-                labelcolor=INK, borderaxespad=0.2)  # fmt: skip
+    longest = max((len(words) for words in axes.get_legend_handles_labels()[1]), default=0)
+    axes.legend(frameon=False, fontsize=8, handlelength=3, loc="lower left", bbox_to_anchor=(0, 1),
+                ncols=3 if longest <= 14 else 2, labelcolor=INK, borderaxespad=0.2)  # fmt: skip
 
 
 def line_styles(n: int) -> list[tuple[str, Any, str]]:

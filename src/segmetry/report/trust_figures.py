@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segmetry.report.comparison_words import NAMES
 from segmetry.report.figures import (
     ACCENT,
     FAINT,
@@ -63,7 +64,7 @@ def trend(of: Trend, *, points: tuple[np.ndarray, np.ndarray] | None = None) -> 
                       fontsize=7, color=INK)  # fmt: skip
     _scale(axes, of)
     axes.set_xlabel(axis_label(of.against.replace("_", " "), pretty_unit(of.unit)))
-    axes.set_ylabel(of.name.replace("_", " "))
+    axes.set_ylabel(NAMES.get(of.name, of.name.replace("_", " ")))
     return figure
 
 
@@ -92,7 +93,7 @@ def trends(of: Mapping[str, Trend]) -> Figure | None:
     else:
         nothing(axes)
     axes.set_xlabel(axis_label(first.against.replace("_", " "), pretty_unit(first.unit)))
-    axes.set_ylabel(first.name.replace("_", " "))
+    axes.set_ylabel(NAMES.get(first.name, first.name.replace("_", " ")))
     return figure
 
 
