@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segmetry.evaluate.dependence import Trend
-    from segmetry.evaluate.uncertain import Difference
+    from segmetry.evaluate.paired import Difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +23,10 @@ class Rank:
     ----------
     method : str
     place : int
-        1 is best. Methods whose paired interval to the one before them holds 0 share its `tier`.
+        1 is best.
     tier : int
-        Methods of one tier cannot be told apart with these images.
+        A method is in the tier of a better one where the interval of their paired difference holds 0: these images do
+        not tell it from the best of its tier.
     estimate : Estimate
         The ranking score, mean over images.
     to_best : Difference or None
@@ -51,11 +52,11 @@ class Comparison:
     ranked_by : str
         ``family.score``, such as ``instance.ap50``.
     table : DataFrame
-        Tidy: ``method, image, group, family, score, value``, one row a value; per image only. Family ``cost`` holds
-        ``seconds`` and ``peak_memory`` (MiB).
+        Tidy: ``method, image, group, family, score, value, unit``, one row a value; per image only. Family ``cost``
+        holds ``seconds``, ``peak_memory`` (MiB) and ``megapixels``.
     objects : DataFrame
         One row per true object and per invented object: ``method, image, group, truth, prediction, iou, outcome,
-        boundary_distance, diameter, contrast, aspect_ratio, neighbours``.
+        boundary_distance``, and what `object_properties` says of the true object.
     estimates : mapping of method to mapping of ``family.score`` to Estimate
         Means over images (`Estimate.method` names the averaging), and ``instance_pooled.*``.
     ranking : tuple of Rank

@@ -1,0 +1,379 @@
+"""All scores of an image, and of many images together: every number with an interval and the name of its average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from segmetry.errors import OptionError, unknown_name
+from segmetry.evaluate.alignment import misalignment
+from segmetry.evaluate.boundary import BOUNDARY, boundary_f1
+from segmetry.evaluate.instance_counts import INSTANCE, InstanceCounts
+from segmetry.evaluate.instances import count_instances
+from segmetry.evaluate.objects import object_outcomes
+from segmetry.evaluate.physical import PHYSICAL, physical_scores
+from segmetry.evaluate.published import PUBLISHED_EMPS, published_emps
+from segmetry.evaluate.ranking import RANKING, count_scores
+from segmetry.evaluate.scores import Score
+from segmetry.evaluate.semantic import SEMANTIC, SemanticCounts, count_classes, foreground
+from segmetry.evaluate.surface import SURFACE, surface_scores
+from segmetry.evaluate.topology import TOPOLOGY, topology_scores
+from segmetry.evaluate.uncertain import mean_over_images, pooled
+from segmetry.types import Calibration, Estimate
+from segmetry.units import PIXEL, convert
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["instance", "semantic"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Scores that are averaged alike.
+
+    Parameters
+    ----------
+    averaging : str
+        In words; it stands in every output.
+    scores : mapping of str to Score
+    kinds : tuple of str
+        Kinds of labels that it judges.
+    """
+
+    averaging: str
+    scores: Mapping[str, Score]
+    kinds: tuple[str, ...] = get_args(Kind)
+
+
+_PIXELWISE = SEMANTIC | {f"boundary_{name}": score for name, score in BOUNDARY.items()} | SURFACE | TOPOLOGY | RANKING
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "instance": Family("mean over images", INSTANCE, ("instance",)),
+        "instance_pooled": Family("all objects of all images together", INSTANCE, ("instance",)),
+        "published_emps": Family("mean over images", PUBLISHED_EMPS, ("instance",)),
+        "semantic": Family("mean over images", _PIXELWISE),
+        "semantic_pooled": Family("all pixels of all images together", SEMANTIC),
+        "physical": Family("mean over images", PHYSICAL, ("instance",)),
+    }
+)
+"""Every family of scores by its name; objects are judged as pixels too, all objects being one class."""
+
+HEADLINE: Mapping[str, str] = MappingProxyType({"instance": "instance.ap50", "semantic": "semantic.mean_iou"})
+"""What methods are ranked by, for each kind."""
+
+
+def score_of(name: str, kind: Kind) -> Score:
+    """Return the record of a score by its full name, such as ``"instance.ap50"`` or ``"semantic.iou[carbide]"``.
+
+    Raises
+    ------
+    OptionError
+        If there is no such score for this kind of labels; the near name is offered.
+    """
+    known = {f"{key}.{one}": score for key, f in FAMILIES.items() if kind in f.kinds for one, score in f.scores.items()}
+    base = name.partition("[")[0]
+    if base not in known:
+        raise unknown_name(f"score of {kind} labels", name, known)
+    return known[base]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """What one image gave.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"instance", "semantic"}
+    values : mapping of family to mapping of score to float
+        nan where a score cannot be had.
+    instances : InstanceCounts or None
+    pixels : SemanticCounts
+        What adds up over images.
+    unit : str
+        Of the lengths.
+    objects : tuple of dict
+        What became of each object, lengths in pixels (of the shortest side); empty for classes.
+    notes : tuple of str
+    """
+
+    name: str
+    kind: Kind
+    values: Mapping[str, Mapping[str, float]]
+    instances: InstanceCounts | None
+    pixels: SemanticCounts
+    unit: str = PIXEL
+    objects: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, all that `from_dict` needs."""
+        counts = self.instances
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "unit": self.unit,
+            "values": {family: dict(scores) for family, scores in self.values.items()},
+            "instances": counts and {f.name: np.asarray(getattr(counts, f.name)).tolist() for f in fields(counts)},
+            "pixels": {
+                "confusion": self.pixels.confusion.tolist(),
+                "values": list(self.pixels.values),
+                "names": list(self.pixels.names),
+                "absolute_error": None if (e := self.pixels.absolute_error) is None else float(e),
+            },
+            "objects": [dict(row) for row in self.objects],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ImageScores:
+        """Return the scores that `as_dict` gave as data; None stands for nan."""
+        counts, pixels = data["instances"], data["pixels"]
+        values = {
+            family: {name: math.nan if value is None else value for name, value in scores.items()}
+            for family, scores in data["values"].items()
+        }
+        error = pixels["absolute_error"]
+        return cls(
+            data["name"],
+            data["kind"],
+            values,
+            counts and InstanceCounts(**{name: np.array(value, float) for name, value in counts.items()}),
+            SemanticCounts(
+                np.array(pixels["confusion"], np.int64),
+                tuple(pixels["values"]),
+                tuple(pixels["names"]),
+                None if error is None else np.array(error),
+            ),
+            data["unit"],
+            tuple(data["objects"]),
+            tuple(data["notes"]),
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How images are judged, the same for all.
+
+    Parameters
+    ----------
+    kind : {"instance", "semantic"}
+        Whether labels are objects or classes.
+    tolerance : float
+        Distance that a boundary may be off, in pixels: of the shortest side, where a voxel is longer one way.
+    classes : mapping of int to str, optional
+        Names of the classes; of semantic labels only.
+    ignore : int, optional
+        A value of the truth that is not to be judged.
+
+    Raises
+    ------
+    OptionError
+        If the kind does not exist, or the tolerance is negative.
+    """
+
+    kind: Kind = "instance"
+    tolerance: float = 2.0
+    classes: Mapping[int, str] | None = None
+    ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown_name("kind of labels", self.kind, get_args(Kind))
+        if not 0 <= self.tolerance < math.inf:
+            raise OptionError(f"tolerance must be a distance of 0 pixels or more, got {self.tolerance}.")
+        if self.classes and self.kind == "instance":
+            raise OptionError("classes belong to semantic labels; use kind 'semantic'.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        classes = {str(value): name for value, name in self.classes.items()} if self.classes else None
+        return {"kind": self.kind, "tolerance_px": self.tolerance, "classes": classes, "ignore": self.ignore}
+
+
+def judge(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    rules: Rules = Rules(),
+    *,
+    name: str = "image",
+    calibration: Calibration | None = None,
+    probability: np.ndarray | None = None,
+) -> ImageScores:
+    """Return every score of one image.
+
+    Parameters
+    ----------
+    truth, prediction : arrays of int or bool, one shape, 2D or 3D
+        Label images; 0 is background.
+    rules : Rules
+    name : str
+        What the image is called in tables.
+    calibration : Calibration, optional
+        Pixel size; without it lengths are in pixels.
+    probability : array of float in [0, 1], or of uint8 or uint16, optional
+        Of the foreground: gives ROC AUC, PR AUC and the mean absolute error.
+
+    Raises
+    ------
+    ShapeMismatchError, LabelError, ImageError
+        If these are no two label images of one shape, or the probability is none.
+
+    Examples
+    --------
+    >>> truth = np.zeros((30, 40), int); truth[5:15, 5:15] = 1; truth[5:15, 20:30] = 2
+    >>> found = np.where(truth == 1, 1, 0)
+    >>> scores = judge(truth, found)
+    >>> scores.values["instance"]["ap50"], scores.values["semantic"]["recall"]
+    (0.5, 0.5)
+    """
+    ignore = rules.ignore
+    spacing = calibration.spacing if calibration is not None and calibration.known else None
+    tolerance = rules.tolerance * (min(spacing) if spacing else 1.0)
+    values: dict[str, dict[str, float]] = {}
+    instances: InstanceCounts | None = None
+    objects: tuple[Mapping[str, Any], ...] = ()
+    t, p = np.asarray(truth), np.asarray(prediction)
+    not_judged = t == ignore if ignore is not None else None
+    if rules.kind == "instance":
+        instances = count_instances(truth, prediction, ignore=ignore)
+        values["instance"] = _plain(instances.scores())
+        if t.ndim == 2:
+            values["published_emps"] = _plain(published_emps(truth, prediction))
+        values["physical"] = _plain(physical_scores(truth, prediction, calibration=calibration, ignore=not_judged))
+        sides = tuple(length / min(spacing) for length in spacing) if spacing else None
+        rows = object_outcomes(truth, prediction, ignore=ignore, spacing=sides)
+        objects = tuple({str(key): value for key, value in row.items()} for row in rows.to_dict("records"))
+        t, p = foreground(t if not_judged is None else np.where(not_judged, 0, t)), foreground(p)
+    classes = rules.classes if rules.kind == "semantic" else {0: "background", 1: "foreground"}
+    pixels = count_classes(t, p, classes=classes, ignore=not_judged, probability=probability)
+    places: dict[str, Any] = {"ignore": not_judged, "spacing": spacing}
+    border = boundary_f1(t, p, tolerance=tolerance, **places)
+    values["semantic"] = _plain(
+        pixels.scores()
+        | {f"boundary_{one}": value for one, value in border.items()}
+        | surface_scores(t, p, tolerance=tolerance, **places)
+        | topology_scores(t, p, ignore=not_judged)
+    )
+    if probability is not None:
+        values["semantic"] |= _plain(count_scores(t, probability, ignore=not_judged).scores())
+    moved = misalignment(t, p)
+    return ImageScores(
+        name,
+        rules.kind,
+        values,
+        instances,
+        pixels,
+        calibration.unit if calibration is not None else PIXEL,
+        objects,
+        (f"WARNING: {moved}",) if moved is not None else (),
+    )
+
+
+def _plain(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items()}
+
+
+def combine(
+    images: Sequence[ImageScores],
+    *,
+    groups: Sequence[str] | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, dict[str, Estimate]]:
+    """Return every score over many images, by family, with its interval for the population of images.
+
+    Parameters
+    ----------
+    images : sequence of ImageScores
+        All of one kind.
+    groups : sequence of str, optional
+        Publication or specimen of each image; drawn as a whole, since its images resemble each other.
+    n_resamples, level, seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    OptionError
+        If there are no images, or their units cannot be converted.
+    """
+    if not images:
+        raise OptionError("there are no images to judge.")
+    how: dict[str, Any] = {"groups": groups, "n_resamples": n_resamples, "level": level, "seed": seed}
+    unit = images[0].unit
+    found: dict[str, dict[str, Estimate]] = {}
+    for key, family in FAMILIES.items():
+        columns = list(dict.fromkeys(name for one in images for name in one.values.get(key, ())))
+        if not columns:
+            continue
+        table = {name: np.array([_in_unit(one, key, name, unit) for one in images]) for name in columns}
+        bounds = {name: family.scores[name.partition("[")[0]].bounds for name in columns}
+        found[key] = mean_over_images(table, bounds=bounds, units=_units(family, columns, unit), **how)
+    counts = [one.instances for one in images if one.instances is not None]
+    if len(counts) == len(images):
+        stacked = InstanceCounts.stack(counts)
+        arrays = {f.name: getattr(stacked, f.name) for f in fields(stacked)}
+        found["instance_pooled"] = pooled(
+            arrays,
+            lambda sums: InstanceCounts(**sums).scores(),
+            over="objects",
+            bounds={name: score.bounds for name, score in INSTANCE.items()},
+            **how,
+        )
+    found["semantic_pooled"] = _pool_pixels(images, how)
+    return {key: found[key] for key in FAMILIES if key in found}
+
+
+def _in_unit(image: ImageScores, family: str, name: str, unit: str) -> float:
+    """Return a score of an image, a length in the unit of the first."""
+    value = image.values.get(family, {}).get(name, math.nan)
+    power = FAMILIES[family].scores[name.partition("[")[0]].length_power
+    if not power or image.unit == unit:
+        return value
+    if PIXEL in (unit, image.unit):
+        raise OptionError(
+            f"{image.name} is in {image.unit} and the image before it in {unit}: "
+            "distances cannot be averaged; give all the same pixel size."
+        )
+    return convert(value, image.unit, unit) if power == 1 else value * convert(1.0, image.unit, unit) ** power
+
+
+def _units(family: Family, columns: Sequence[str], unit: str) -> dict[str, str]:
+    powers = {name: family.scores[name.partition("[")[0]].length_power for name in columns}
+    return {name: unit if power == 1 else f"{unit}^{power}" for name, power in powers.items() if power}
+
+
+def _pool_pixels(images: Sequence[ImageScores], how: Mapping[str, Any]) -> dict[str, Estimate]:
+    stacked = SemanticCounts.stack([one.pixels for one in images])
+    arrays = {"confusion": stacked.confusion}
+    if stacked.absolute_error is not None:
+        arrays["absolute_error"] = stacked.absolute_error
+
+    def scored(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        error = sums.get("absolute_error")
+        return SemanticCounts(sums["confusion"], stacked.values, stacked.names, error).scores()
+
+    names = scored({key: array[:1] for key, array in arrays.items()})
+    bounds = {name: SEMANTIC[name.partition("[")[0]].bounds for name in names}
+    return pooled(arrays, scored, over="pixels", bounds=bounds, **how)
+
+
+def tidy(images: Sequence[ImageScores], *, groups: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return one row a value: ``image, group, family, score, value, unit``."""
+    import pandas as pd
+
+    owners = groups if groups is not None else [one.name for one in images]
+    rows = []
+    for one, group in zip(images, owners, strict=True):
+        for key, scores in one.values.items():
+            units = _units(FAMILIES[key], list(scores), one.unit)
+            rows += [(one.name, group, key, name, value, units.get(name, "")) for name, value in scores.items()]
+    return pd.DataFrame(rows, columns=["image", "group", "family", "score", "value", "unit"])

@@ -1,0 +1,164 @@
+"""All scores of an image and of many: the families, their averages, and what goes to a file and comes back."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from segmetry.errors import OptionError
+from segmetry.evaluate.judgement import FAMILIES, HEADLINE, ImageScores, Rules, combine, judge, score_of, tidy
+from segmetry.types import Calibration
+
+TRUTH = np.zeros((30, 50), int)
+TRUTH[5:15, 5:15] = 1
+TRUTH[5:15, 30:40] = 2
+FOUND = np.where(TRUTH == 1, 4, 0)
+
+
+def disks(seed: int) -> np.ndarray:
+    """Six disks in a frame of 80 x 90, somewhere else for each seed."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:80, :90]
+    labels = np.zeros(rows.shape, int)
+    for number in range(1, 7):
+        row, col = 15 + 25 * ((number - 1) // 3) + rng.uniform(-3, 3), 15 + 28 * ((number - 1) % 3) + rng.uniform(-3, 3)
+        labels[np.hypot(rows - row, cols - col) < rng.uniform(5, 10)] = number
+    return labels
+
+
+def flat(scores: ImageScores) -> dict[str, float]:
+    return {f"{family}.{name}": value for family, found in scores.values.items() for name, value in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["instance", "semantic"])
+def test_each_family_gives_the_scores_of_its_table(kind):
+    found = judge(disks(0) > 0 if kind == "semantic" else disks(0), disks(1) > 0 if kind == "semantic" else disks(1),
+                  Rules(kind), probability=None)  # fmt: skip
+    expected = {name for name, family in FAMILIES.items() if kind in family.kinds and "pooled" not in name}
+    assert set(found.values) == expected
+    for name, scores in found.values.items():
+        assert set(scores) <= set(FAMILIES[name].scores), name
+        missing = set(FAMILIES[name].scores) - set(scores)
+        assert missing <= {"roc_auc", "pr_auc"}, (name, missing)  # these need a probability
+    family, _, score = HEADLINE[kind].partition(".")
+    assert score in found.values[family]
+
+
+def test_perfect_prediction_is_perfect_whatever_the_numbers():
+    found = judge(disks(3), disks(3) * 7, calibration=Calibration((0.5, 0.5), "nm"))
+    for name, value in flat(found).items():
+        best = score_of(name, "instance").best
+        if math.isfinite(value):
+            assert value == pytest.approx(1.0 if best == "high" else 0.0, abs=1e-12), name
+
+
+def test_a_class_per_object_is_another_question():
+    objects = judge(TRUTH, FOUND)
+    classes = judge(TRUTH, np.where(TRUTH == 1, 1, 0), Rules("semantic"))
+    assert objects.values["semantic"]["recall"] == 0.5  # 100 of 200 pixels, all objects one class
+    assert classes.values["semantic"]["iou[1]"] == 1
+    assert classes.values["semantic"]["iou[2]"] == 0
+
+
+@pytest.mark.parametrize("kind", ["instance", "semantic"])
+def test_scores_come_back_from_json(kind):
+    probability = np.random.default_rng(0).random(TRUTH.shape)
+    scores = judge(TRUTH > 0 if kind == "semantic" else TRUTH, FOUND > 0 if kind == "semantic" else FOUND, Rules(kind),
+                   name="a", probability=probability)  # fmt: skip
+    data = json.loads(json.dumps(scores.as_dict()).replace("NaN", "null"))
+    back = ImageScores.from_dict(data)
+    assert flat(back) == pytest.approx(flat(scores), nan_ok=True)
+    one, other = combine([scores] * 6), combine([back] * 6)
+    assert {f: set(s) for f, s in one.items()} == {f: set(s) for f, s in other.items()}
+    assert other["semantic_pooled"]["iou"].value == one["semantic_pooled"]["iou"].value
+    if kind == "instance":
+        assert other["instance_pooled"]["ap50"] == one["instance_pooled"]["ap50"]
+
+
+def test_means_and_pooled_by_hand():
+    many = np.zeros((30, 50), int)
+    for k in range(8):
+        many[2:6, 6 * k : 6 * k + 4] = k + 1
+    images = [judge(TRUTH, FOUND, name="a"), judge(many, many, name="b")]
+    found = combine(images)
+    assert found["instance"]["recall"].value == pytest.approx((1 / 2 + 1) / 2)
+    assert found["instance_pooled"]["recall"].value == pytest.approx(9 / 10)
+    assert found["semantic"]["recall"].value == pytest.approx((1 / 2 + 1) / 2)
+    assert found["semantic_pooled"]["recall"].value == pytest.approx((100 + 128) / (200 + 128))
+    assert "mean over images" in found["instance"]["recall"].method
+    assert "objects" in found["instance_pooled"]["recall"].method
+    assert "pixels" in found["semantic_pooled"]["recall"].method
+
+
+def test_no_interval_leaves_the_bounds_of_its_score():
+    images = [judge(disks(k), disks(k + 1) if k % 3 else disks(k), name=str(k)) for k in range(9)]
+    for family, scores in combine(images).items():
+        for name, e in scores.items():
+            least, most = FAMILIES[family].scores[name].bounds
+            if math.isfinite(e.low):
+                assert least <= e.low <= e.high <= most, (family, name)
+
+
+def test_lengths_are_in_the_unit_of_the_first_image():
+    moved = np.roll(TRUTH, 1, axis=1)
+    nm = judge(TRUTH, moved, calibration=Calibration((100.0, 100.0), "nm"))
+    um = judge(TRUTH, moved, calibration=Calibration((0.1, 0.1), "µm"))
+    assert nm.values["semantic"]["hausdorff"] == pytest.approx(100)
+    assert um.values["semantic"]["hausdorff"] == pytest.approx(0.1)
+    both = combine([nm, um])["semantic"]["hausdorff"]
+    assert both.value == pytest.approx(100)
+    assert both.unit == "nm"
+    assert nm.values["instance"] == um.values["instance"]
+    with pytest.raises(OptionError, match="same pixel size"):
+        combine([nm, judge(TRUTH, moved)])
+
+
+def test_tolerance_is_in_pixels_of_the_shortest_side():
+    moved = np.roll(TRUTH, 2, axis=1)
+    for calibration in (None, Calibration((0.5, 0.5), "nm")):
+        wide = judge(TRUTH, moved, Rules(tolerance=2), calibration=calibration).values["semantic"]["boundary_f1"]
+        tight = judge(TRUTH, moved, Rules(tolerance=1), calibration=calibration).values["semantic"]["boundary_f1"]
+        assert wide == 1
+        assert tight < 0.7
+
+
+def test_ignored_pixels_change_nothing():
+    truth = TRUTH.copy()
+    truth[:, 25:] = 255
+    other = FOUND.copy()
+    other[:, 26:] = 3
+    one, two = (judge(truth, p, Rules(ignore=255)) for p in (FOUND, other))
+    changed = {n: (v, flat(two)[n]) for n, v in flat(one).items() if v != pytest.approx(flat(two)[n], nan_ok=True)}
+    assert not {n for n in changed if not n.startswith("published")}, changed
+
+
+def test_tidy_table_has_a_row_for_each_value():
+    images = [judge(TRUTH, FOUND, name="a"), judge(TRUTH, TRUTH, name="b")]
+    table = tidy(images, groups=["x", "y"])
+    assert list(table.columns) == ["image", "group", "family", "score", "value", "unit"]
+    assert len(table) == sum(len(s) for one in images for s in one.values.values())
+    row = table[(table["image"] == "a") & (table["family"] == "instance") & (table["score"] == "ap50")]
+    assert row["value"].item() == 0.5
+    assert row["group"].item() == "x"
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"kind": "objects"}, "kind of labels"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"tolerance": math.nan}, "tolerance"),
+        ({"classes": {0: "a"}}, "semantic"),
+    ],
+)
+def test_bad_rules(rules, says):
+    with pytest.raises(OptionError, match=says):
+        Rules(**rules)
+
+
+def test_no_images():
+    with pytest.raises(OptionError, match="no images"):
+        combine([])
