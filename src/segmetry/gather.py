@@ -93,7 +93,7 @@ def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int)
     with atomic(out / "recipe.yaml") as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     write_json(out / "summary.json", batch.summary())
-    write_json(out / "run.json", _run(outcomes, provenance, jobs))
+    write_json(out / "run.json", describe_run(outcomes, provenance, jobs))
     return batch
 
 
@@ -195,7 +195,8 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
     return Pooled(distributions, dict(distributions[WEIGHTINGS[0]].estimates), tuple(notes))
 
 
-def _run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:
+def describe_run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:
+    """Return the content of ``run.json``: the command, what made it, and how each image went."""
     return provenance.as_dict() | {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "folder": os.fspath(Path.cwd()),

@@ -54,6 +54,19 @@ Export = Annotated[
     typer.Option("--export", metavar="FORMAT", help="Write also rois, coco, geojson or parquet. May be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Ids = Annotated[Path | None, typer.Option("--ids", help="List of the images to judge: a name a line, or a CSV.")]
+Groups = Annotated[
+    Path | None,
+    typer.Option("--groups", help="CSV of image and group (publication, specimen); intervals draw whole groups."),
+]
+Kind = Annotated[str, typer.Option("--kind", help="What labels are: instance (objects) or semantic (classes).")]
+Classes = Annotated[
+    str | None, typer.Option("--classes", help="Semantic classes, such as '0,1,2' or '0=matrix,1=carbide'.")
+]
+Ignore = Annotated[int | None, typer.Option("--ignore", help="A value of the truth that is not judged, such as 255.")]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", help="How far a boundary may be off in boundary F1 and surface Dice, in pixels.")
+]
 
 
 @app.command(no_args_is_help=True)
@@ -104,6 +117,94 @@ def segment(
 
     chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
     return segment_images(inputs, out, chosen, jobs=jobs, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(help="Label image, or a folder of them; also a folder of measure.")],
+    truth: Annotated[Path, typer.Argument(help="The right labels: a file, or a folder with the same stems.")],
+    kind: Kind = "instance",
+    ids: Ids = None,
+    groups: Groups = None,
+    classes: Classes = None,
+    ignore: Ignore = None,
+    tolerance: Tolerance = 2.0,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Predictions are scores; from this value on a pixel is foreground."),
+    ] = None,
+    pixel_size: PixelSize = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and evaluation.json.")] = None,
+    json_: Json = False,
+) -> int:
+    """Judge label images against the truth: every score with its interval.
+
+    PNG, TIFF, NPY and NIfTI; files of two folders belong together by their stem.
+    """
+    from segmetry.cli.judges import evaluate_paths, make_rules
+
+    rules = make_rules(kind, tolerance, classes, ignore)
+    return evaluate_paths(
+        prediction,
+        truth,
+        rules,
+        out=out,
+        ids=ids,
+        groups=groups,
+        threshold=threshold,
+        pixel_size=pixel_size,
+        as_json=json_,
+    )
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    methods: Annotated[
+        list[str],
+        typer.Argument(help="Methods (otsu, local:window=31), recipes (mine.yaml), folders of label images."),
+    ],
+    images: Annotated[Path, typer.Option("--images", help="Folder of images.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Folder of their right labels, with the same stems.")],
+    out: Out,
+    kind: Kind = "instance",
+    ids: Ids = None,
+    groups: Groups = None,
+    classes: Classes = None,
+    ignore: Ignore = None,
+    tolerance: Tolerance = 2.0,
+    rank_by: Annotated[
+        str | None,
+        typer.Option("--rank-by", help="Score that ranks. [default: instance.ap50, or semantic.mean_iou]"),
+    ] = None,
+    pixel_size: PixelSize = None,
+    scale: Scale = None,
+    jobs: Jobs = None,
+    resume: Resume = False,
+    json_: Json = False,
+) -> int:
+    """Compare methods on labelled images: scores, ranks with paired intervals, report.
+
+    Writes OUT/METHOD/ with a label image and the scores of each image, and for all of them OUT/report.html, scores.csv,
+    objects.csv, comparison.json, run.json and failures.csv.
+    """
+    from segmetry.cli.judges import compare_methods, make_rules
+
+    rules = make_rules(kind, tolerance, classes, ignore)
+    return compare_methods(
+        methods,
+        images,
+        truth,
+        out,
+        rules,
+        ids=ids,
+        groups=groups,
+        rank_by=rank_by,
+        pixel_size=pixel_size,
+        scale=scale,
+        jobs=jobs,
+        resume=resume,
+        as_json=json_,
+    )
 
 
 @app.command(no_args_is_help=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ def measure_images(
             print(line)
         if batch.rows:
             print(f"report: {out / 'report.html' if len(tasks) > 1 else out / tasks[0].folder / 'report.html'}")
-    return _conclude(tasks, outcomes, stopped, "--resume goes on from here")
+    return conclude(tasks, outcomes, stopped, "--resume goes on from here")
 
 
 def measure_tasks(
@@ -106,7 +106,7 @@ def measure_tasks(
         return is_done(out / task.folder, task.path, recipe, exports)
 
     work = MeasureWork(recipe, out, exports)
-    outcomes, stopped = _collect(tasks, work, jobs=jobs, done=done if resume else None)
+    outcomes, stopped = collect(tasks, work, jobs=jobs, done=done if resume else None)
     if stopped:  # an image may have become whole in the moment in which it was stopped
         told = {o.task: o for o in outcomes}
         whole = [t for t in tasks if t in told or done(t)]
@@ -152,7 +152,7 @@ def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | 
         if (target := out / f"{task.folder}.tif").resolve() in own:
             raise OptionError(f"{target}: the labels would overwrite this image; name another output folder with -o.")
     open_output(out)
-    outcomes, stopped = _collect(tasks, SegmentWork(recipe, out), jobs=jobs)
+    outcomes, stopped = collect(tasks, SegmentWork(recipe, out), jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]
     if as_json:
         failures = [{"path": str(o.task.path), "error": o.error} for o in outcomes if not o.ok]
@@ -160,11 +160,11 @@ def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | 
     else:
         for path in written:
             print(path)
-    return _conclude(tasks, outcomes, stopped, "the images that are listed above are done")
+    return conclude(tasks, outcomes, stopped, "the images that are listed above are done")
 
 
-def _collect(
-    tasks: list[Task],
+def collect(
+    tasks: Sequence[Task],
     work: Callable[[Task], None],
     *,
     jobs: int | None,
@@ -185,7 +185,7 @@ def _collect(
     return sorted(outcomes, key=lambda o: place[o.task]), stopped
 
 
-def _conclude(tasks: list[Task], outcomes: list[Outcome], stopped: bool, hint: str) -> int:
+def conclude(tasks: Sequence[Task], outcomes: list[Outcome], stopped: bool, hint: str) -> int:
     """List the failures on stderr, and return the exit code."""
     failures = [o for o in outcomes if not o.ok]
     for outcome in failures:

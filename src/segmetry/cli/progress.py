@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from segmetry.batch import Outcome
+
+T = TypeVar("T")
 
 _LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal, so that a log stays short."""
@@ -14,15 +17,22 @@ _LINE_EVERY = 30.0
 
 def follow(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
     """Yield the outcomes and show how far they are; failures are said at once."""
+    yield from track(outcomes, total, lambda outcome: outcome.task.path.name, lambda outcome: outcome.error)
+
+
+def track(
+    items: Iterable[T], total: int, name: Callable[[T], str], failure: Callable[[T], str] = lambda item: ""
+) -> Iterator[T]:
+    """Yield items and show how far they are, the last one by its name."""
     if total <= 1:
-        yield from outcomes
+        yield from items
     elif sys.stderr.isatty():
-        yield from _bar(outcomes, total)
+        yield from _bar(items, total, name, failure)
     else:
-        yield from _lines(outcomes, total)
+        yield from _lines(items, total)
 
 
-def _bar(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+def _bar(items: Iterable[T], total: int, name: Callable[[T], str], failure: Callable[[T], str]) -> Iterator[T]:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
@@ -45,19 +55,19 @@ def _bar(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=total)
-        for outcome in outcomes:
-            if not outcome.ok:
-                progress.console.print(f"[red]failed[/red] {escape(outcome.error)}", highlight=False, soft_wrap=True)
-            progress.update(bar, advance=1, description=escape(outcome.task.path.name))
-            yield outcome
+        for item in items:
+            if why := failure(item):
+                progress.console.print(f"[red]failed[/red] {escape(why)}", highlight=False, soft_wrap=True)
+            progress.update(bar, advance=1, description=escape(name(item)))
+            yield item
 
 
-def _lines(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+def _lines(items: Iterable[T], total: int) -> Iterator[T]:
     start = said = time.monotonic()
-    for done, outcome in enumerate(outcomes, 1):
+    for done, item in enumerate(items, 1):
         now = time.monotonic()
         if now - said > _LINE_EVERY and done < total:
             left = (now - start) / done * (total - done)
             print(f"segmetry: {done} of {total} images, about {left / 60:.0f} min left", file=sys.stderr)
             said = now
-        yield outcome
+        yield item

@@ -1,0 +1,208 @@
+"""``segmetry compare``: every method on every image, ranked with paired intervals, resumable, in one report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_images import disks, leftovers, read_json, three_disks, write_png
+
+ROWS, COLS = np.mgrid[:130, :150]
+THREE = ((40.0, 40.0, 12.0), (45.0, 110.0, 16.0), (95.0, 70.0, 20.0))
+N = 6
+
+
+def truth_of(circles) -> np.ndarray:
+    labels = np.zeros(ROWS.shape, np.uint16)
+    for number, (row, col, radius) in enumerate(circles, 1):
+        labels[np.hypot(ROWS - row, COLS - col) <= radius] = number
+    return labels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Six easy images, their truth, and predictions of another program that misses two of three disks."""
+    folder = tmp_path_factory.mktemp("data")
+    for k in range(N):
+        write_png(folder / "images" / f"i{k}.png", three_disks(k))
+        write_png(folder / "truth" / f"i{k}.png", truth_of(THREE))
+        write_png(folder / "blind" / f"i{k}.png", truth_of(THREE[:1]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(data) -> Path:
+    """A finished comparison."""
+    from segmetry.cli import main
+
+    out = data / "out"
+    arguments = ["compare", "otsu", "threshold:value=[0,100]", data / "blind", "--images", data / "images"]
+    assert main([*map(str, arguments), "--truth", str(data / "truth"), "-o", str(out), "-j", "1"]) == 0
+    return out
+
+
+def test_ranking_by_hand(compared):
+    found = read_json(compared / "comparison.json")
+    scores = found["scores"]
+    assert scores["otsu"]["instance.ap50"]["value"] == 1
+    assert scores["blind"]["instance.ap50"]["value"] == pytest.approx(1 / 3)
+    last = found["ranking"][-1]
+    assert last["method"] == "blind"
+    assert last["to_best"]["difference"]["value"] == pytest.approx(-2 / 3)
+    assert last["to_best"]["p_value"] == pytest.approx(2 / 2**N)  # all six differ the same way
+    assert last["tier"] == 2
+    assert {r["tier"] for r in found["ranking"][:-1]} == {1}
+
+
+def test_tables_are_tidy_and_whole(compared):
+    table = pd.read_csv(compared / "scores.csv")
+    assert list(table.columns) == ["method", "image", "group", "family", "score", "value", "unit"]
+    assert not table.duplicated(["method", "image", "family", "score"]).any()
+    assert set(table["method"]) == {"otsu", "threshold-value=_0_100_", "blind"}
+    counts = table.groupby(["method", "image"]).size().groupby("method").nunique()
+    assert (counts == 1).all()
+    seconds = table[(table["score"] == "seconds") & (table["method"] == "otsu")]["value"]
+    assert len(seconds) == N
+    assert (seconds > 0).all()
+    objects = pd.read_csv(compared / "objects.csv")
+    blind = objects[objects["method"] == "blind"]
+    assert blind["outcome"].value_counts().to_dict() == {"missed": 2 * N, "found": N}
+    diameters = blind[blind["truth"] == 1]["equivalent_diameter"]
+    assert diameters.to_numpy() == pytest.approx(24, rel=0.03)
+
+
+def test_page_stands_alone_and_shows_the_worst(compared):
+    page = (compared / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    for word in ("otsu", "blind", "ap50", "mean over images"):
+        assert word in page
+    assert "data:image/png" in page
+
+
+def test_label_images_of_every_method_are_kept(compared):
+    from segmetry.io import read_labels
+
+    assert read_labels(compared / "otsu" / "i0.tif").values.max() == 3
+    assert not leftovers(compared)
+
+
+def test_resume_does_only_what_is_missing(data, tmp_path, cli):
+    arguments = [
+        "compare",
+        "otsu",
+        "ndnt",
+        "--images",
+        data / "images",
+        "--truth",
+        data / "truth",
+        "-o",
+        tmp_path,
+        "-j",
+        1,
+    ]
+    assert cli(*arguments).code == 0
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/i*.json")}
+    (tmp_path / "ndnt" / "i2.json").unlink()
+    assert cli(*arguments, "--resume").code == 0
+    changed = {p for p, stamp in stamps.items() if p.stat().st_mtime_ns != stamp}
+    assert {p.relative_to(tmp_path).as_posix() for p in changed} == {"ndnt/i2.json", "properties/i2.json"}
+    assert cli(*arguments, "--resume", "--tolerance", "3").code == 0  # other rules: all again
+    assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items() if p.parent.name != "properties")
+
+
+def test_one_process_and_two_give_the_same_scores(data, tmp_path, cli):
+    for jobs in (1, 2):
+        ran = cli(
+            "compare", "otsu", "local", "--images", data / "images", "--truth", data / "truth",
+            "-o", tmp_path / str(jobs), "-j", jobs,
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+    one, two = (read_json(tmp_path / n / "comparison.json") for n in "12")
+    assert one["scores"] == two["scores"]
+    assert one["ranking"] == two["ranking"]
+
+
+def test_json_is_the_file(data, tmp_path, cli):
+    ran = cli(
+        "compare", "otsu", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path, "--json",
+        "--rank-by", "instance.map",
+    )  # fmt: skip
+    assert json.loads(ran.out) == read_json(tmp_path / "comparison.json")
+    assert json.loads(ran.out)["ranked_by"] == "instance.map"
+
+
+def test_groups_are_drawn(data, tmp_path, cli):
+    (tmp_path / "g.csv").write_text("id,specimen\n" + "".join(f"i{k},s{k // 2}\n" for k in range(N)))
+    ran = cli(
+        "compare", "otsu", data / "blind", "--images", data / "images", "--truth", data / "truth",
+        "-o", tmp_path / "out", "--groups", tmp_path / "g.csv",
+    )  # fmt: skip
+    assert "3 specimens" in ran.out
+    assert read_json(tmp_path / "out" / "comparison.json")["ranking"][1]["to_best"]["p_value"] == 2 / 2**3
+
+
+def test_failure_of_a_method_counts_as_an_empty_prediction(data, tmp_path, cli):
+    """A folder of labels of which one has another shape."""
+    for k in range(N):
+        write_png(tmp_path / "p" / f"i{k}.png", truth_of(THREE)[: 100 if k == 3 else None])
+    ran = cli(
+        "compare",
+        tmp_path / "p",
+        "otsu",
+        "--images",
+        data / "images",
+        "--truth",
+        data / "truth",
+        "-o",
+        tmp_path / "out",
+    )
+    assert ran.code == 0
+    assert "counts as an empty prediction" in ran.err
+    found = read_json(tmp_path / "out" / "comparison.json")
+    assert found["scores"]["p"]["instance.ap50"]["value"] == pytest.approx((N - 1) / N)
+    assert [(f["method"], f["image"]) for f in found["failures"]] == [("p", "i3")]
+
+
+def test_image_that_cannot_be_read_is_listed_and_the_rest_goes_on(data, tmp_path, cli):
+    for k in range(N):
+        write_png(tmp_path / "images" / f"i{k}.png", disks((130, 150), *THREE))
+    (tmp_path / "images" / "i1.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    ran = cli("compare", "otsu", "--images", tmp_path / "images", "--truth", data / "truth", "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert "i1.png" in ran.err
+    assert read_json(tmp_path / "out" / "comparison.json")["n_images"] == N - 1
+    assert "i1" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+def test_semantic_comparison(data, tmp_path, cli):
+    for k in range(N):
+        write_png(tmp_path / "truth" / f"i{k}.png", (truth_of(THREE) > 0).astype(np.uint8))
+    ran = cli(
+        "compare", "otsu", "ndnt", "--images", data / "images", "--truth", tmp_path / "truth", "-o", tmp_path / "out",
+        "--kind", "semantic",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    found = read_json(tmp_path / "out" / "comparison.json")
+    assert found["ranked_by"] == "semantic.mean_iou"
+    assert found["scores"]["otsu"]["semantic.iou"]["value"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("methods", "options", "says"),
+    [
+        (["otzu"], [], "did you mean 'otsu'"),
+        (["otsu"], ["--rank-by", "instance.ap51"], "did you mean 'instance.ap50'"),
+        (["otsu"], ["--rank-by", "instance.ap50", "--kind", "semantic"], "no score of semantic labels"),
+        (["otsu"], ["--truth", "nowhere"], "nowhere"),
+        (["otsu", "otsu"], [], "2 competitors"),
+    ],
+)
+def test_bad_input_is_one_line(data, tmp_path, cli, methods, options, says):
+    ran = cli("compare", *methods, "--images", data / "images", "--truth", data / "truth", "-o", tmp_path, *options)
+    assert ran.code == 2
+    assert says in ran.err
+    assert ran.err.count("\n") == 1

@@ -1,0 +1,193 @@
+"""``segmetry evaluate``: files matched by stem, every score with its interval, bad input in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from cli_images import read_json, write_png
+
+TRUTH = np.zeros((40, 60), np.uint16)
+TRUTH[5:15, 5:15] = 1
+TRUTH[5:15, 30:40] = 2
+TRUTH[25:35, 5:15] = 70_000 % 65_536  # numbers have gaps
+
+HALF = np.where(TRUTH == 1, 9, 0).astype(np.uint16)  # one of three, under another number
+
+
+def save(folder: Path, **images: np.ndarray) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pixels in images.items():
+        write_png(folder / f"{name}.png", pixels)
+    return folder
+
+
+def verdict(cli, *arguments: object) -> dict:
+    ran = cli(*arguments, "--json")
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
+
+
+def test_values_by_hand(tmp_path, cli):
+    truth, found = save(tmp_path / "t", a=TRUTH, b=TRUTH), save(tmp_path / "p", a=TRUTH, b=HALF)
+    data = verdict(cli, "evaluate", found, truth)
+    # Image a: 3 of 3. Image b: 1 hit, 2 missed.
+    assert data["instance"]["ap50"]["value"] == pytest.approx((1 + 1 / 3) / 2)
+    assert data["instance"]["precision"]["value"] == 1
+    assert data["instance"]["recall"]["value"] == pytest.approx((1 + 1 / 3) / 2)
+    assert data["instance"]["count_error"]["value"] == -1
+    assert data["instance_pooled"]["ap50"]["value"] == pytest.approx(4 / 6)
+    # 300 foreground pixels each; b finds 100 of them.
+    assert data["semantic"]["iou"]["value"] == pytest.approx((1 + 1 / 3) / 2)
+    assert data["semantic_pooled"]["iou"]["value"] == pytest.approx(400 / 600)
+    assert data["physical"]["count_error"]["value"] is not None
+    assert set(data["published_emps"]) == {"ap", "ap50", "ap75", "mean_iou"}
+    assert [row["image"] for row in data["per_image"]] == ["a", "b"]
+    assert data["per_image"][1]["instance"]["recall"] == pytest.approx(1 / 3)
+    assert data["averaging"]["instance"] == "mean over images"
+
+
+def test_every_score_of_every_family_has_value_and_interval(tmp_path, cli):
+    rng = np.random.default_rng(0)
+    shown = {f"i{k}": np.where(np.isin(TRUTH, rng.choice([1, 2, 4464], 2)), TRUTH, 0) for k in range(8)}
+    truth, found = save(tmp_path / "t", **dict.fromkeys(shown, TRUTH)), save(tmp_path / "p", **shown)
+    data = verdict(cli, "evaluate", found, truth)
+    for family in ("instance", "instance_pooled", "published_emps", "semantic", "semantic_pooled", "physical"):
+        for name, score in data[family].items():
+            assert {"value", "low", "high"} <= set(score), (family, name)
+            if score["low"] is not None:
+                assert score["low"] <= score["value"] + 1e-12 <= score["high"] + 2e-12, (family, name)
+    assert {"ap50", "ap75", "ap90", "map", "precision", "recall", "f1", "pq", "sq", "rq"} <= set(data["instance"])
+
+
+def test_semantic_classes_and_ignore(tmp_path, cli):
+    truth = np.array([[0, 0, 1, 1], [2, 2, 255, 255]] * 10, np.uint8)
+    found = np.array([[0, 1, 1, 1], [2, 0, 0, 1]] * 10, np.uint8)
+    save(tmp_path / "t", a=truth), save(tmp_path / "p", a=found)
+    data = verdict(
+        cli, "evaluate", tmp_path / "p" / "a.png", tmp_path / "t" / "a.png", "--kind", "semantic",
+        "--classes", "0=matrix,1=carbide,2=pore", "--ignore", "255",
+    )  # fmt: skip
+    # matrix: 1 both, 1 missed, 1 invented; carbide: 2 both, 1 invented; pore: 1 both, 1 missed.
+    assert data["semantic"]["iou[matrix]"]["value"] == pytest.approx(1 / 3)
+    assert data["semantic"]["iou[carbide]"]["value"] == pytest.approx(2 / 3)
+    assert data["semantic"]["iou[pore]"]["value"] == pytest.approx(1 / 2)
+    assert data["semantic"]["mean_iou"]["value"] == pytest.approx(1 / 2)
+    assert "instance" not in data
+
+
+def test_probabilities_are_thresholded_and_ranked(tmp_path, cli):
+    truth = np.tile([0, 0, 1, 1], (20, 10)).astype(np.uint8)
+    score = np.tile([0.1, 0.6, 0.4, 0.9], (20, 10)).astype(np.float32)
+    save(tmp_path / "t", a=truth)
+    (tmp_path / "p").mkdir()
+    tifffile.imwrite(tmp_path / "p" / "a.tif", score)
+    arguments = ("evaluate", tmp_path / "p", tmp_path / "t", "--kind", "semantic")
+    data = verdict(cli, *arguments)
+    assert data["semantic"]["accuracy"]["value"] == pytest.approx(0.5)
+    assert data["semantic"]["roc_auc"]["value"] == pytest.approx(0.75)  # 3 of the 4 pairs are in order
+    assert data["semantic"]["mae"]["value"] == pytest.approx((0.1 + 0.6 + 0.6 + 0.1) / 4, abs=1e-6)
+    assert verdict(cli, *arguments, "--threshold", "0.35")["semantic"]["recall"]["value"] == 1
+
+
+def test_groups_ids_and_files_written(tmp_path, cli):
+    images = {f"i{k}": TRUTH if k % 2 else HALF for k in range(6)}
+    truth, found = save(tmp_path / "t", **dict.fromkeys(images, TRUTH)), save(tmp_path / "p", **images)
+    (tmp_path / "g.csv").write_text("id,doi\n" + "".join(f"i{k},d{k // 2}\n" for k in range(6)))
+    (tmp_path / "ids.csv").write_text("id\ni0\ni1\ni2\n")
+    data = verdict(
+        cli, "evaluate", found, truth, "--groups", tmp_path / "g.csv", "--ids", tmp_path / "ids.csv",
+        "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert (data["n_images"], data["n_groups"], data["groups"]) == (3, 2, "doi")
+    assert data["instance"]["recall"]["value"] == pytest.approx((1 / 3 + 1 + 1 / 3) / 3)
+    assert read_json(tmp_path / "out" / "evaluation.json") == data
+    lines = (tmp_path / "out" / "scores.csv").read_text().splitlines()
+    assert lines[0] == "image,group,family,score,value,unit"
+    assert "i0,d0,instance,recall,0.3333" in "\n".join(lines)
+
+
+def test_terminal_names_the_averaging_and_the_worst(tmp_path, cli):
+    images = {f"i{k}": TRUTH if k else HALF for k in range(7)}
+    truth, found = save(tmp_path / "t", **dict.fromkeys(images, TRUTH)), save(tmp_path / "p", **images)
+    shown = cli("evaluate", found, truth).out
+    assert "instance (mean over images)" in shown
+    assert "instance_pooled (all objects of all images together)" in shown
+    assert "worst: i0 (ap50 0.33)" in shown
+
+
+def test_mirrored_prediction_is_pointed_out(tmp_path, cli):
+    truth = np.zeros((80, 100), np.uint8)
+    truth[10:40, 10:25] = 1
+    truth[50:60, 15:40] = 2
+    save(tmp_path / "t", a=truth), save(tmp_path / "p", a=truth[:, ::-1])
+    assert "mirror" in cli("evaluate", tmp_path / "p", tmp_path / "t").err
+
+
+@pytest.mark.parametrize("blank", ["truth", "prediction", "both"])
+def test_empty_images_are_judged(tmp_path, cli, blank):
+    nothing = np.zeros_like(TRUTH)
+    truth = save(tmp_path / "t", a=nothing if blank != "prediction" else TRUTH)
+    found = save(tmp_path / "p", a=nothing if blank != "truth" else TRUTH)
+    data = verdict(cli, "evaluate", found, truth)
+    assert data["instance"]["ap50"]["value"] == (1 if blank == "both" else 0)
+
+
+def test_one_pixel(tmp_path, cli):
+    one = np.ones((1, 1), np.uint8)
+    data = verdict(cli, "evaluate", save(tmp_path / "p", a=one), save(tmp_path / "t", a=one))
+    assert data["instance"]["ap50"]["value"] == 1
+
+
+def test_volumes_are_judged_in_their_unit(tmp_path, cli):
+    nibabel = pytest.importorskip("nibabel")
+    truth = np.zeros((12, 14, 16), np.uint8)
+    truth[3:9, 3:10, 4:12] = 1
+    for folder, volume in (("t", truth), ("p", np.roll(truth, 1, axis=0))):
+        (tmp_path / folder).mkdir()
+        picture = nibabel.Nifti1Image(volume.T, np.diag([1.0, 1.0, 3.0, 1.0]))
+        picture.header.set_xyzt_units("mm")
+        nibabel.save(picture, tmp_path / folder / "a.nii.gz")
+    data = verdict(cli, "evaluate", tmp_path / "p", tmp_path / "t", "--kind", "semantic")
+    assert data["semantic"]["hausdorff"] == pytest.approx(data["semantic"]["hausdorff"] | {"value": 3.0, "unit": "mm"})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t, p: (p / "a.png").unlink() or write_png(p / "c.png", HALF), "no prediction: a"),
+        (lambda t, p: write_png(p / "a.png", HALF[:-1]), "undo the resizing"),
+        (lambda t, p: np.save(p / "b.npy", np.full(TRUTH.shape, np.nan)), "both are 'b'"),
+        (lambda t, p: write_png(p / "a.png", np.full((40, 60, 3), (1, 2, 3), np.uint8)), "colours"),
+    ],
+)
+def test_bad_pairs_are_one_line(tmp_path, cli, change, says):
+    truth, found = save(tmp_path / "t", a=TRUTH, b=TRUTH), save(tmp_path / "p", a=HALF, b=TRUTH)
+    change(truth, found)
+    shown = cli("evaluate", found, truth)
+    assert shown.code == 2
+    assert says in shown.err
+    assert shown.err.count("\n") == 1
+    assert not shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--kind", "instances"), "did you mean 'instance'"),
+        (("--classes", "0,1"), "semantic"),
+        (("--kind", "semantic", "--classes", "a"), "is no class"),
+        (("--tolerance", "-1"), "tolerance"),
+        (("--threshold", "0.5"), "semantic"),
+        (("--ids", "nothing.csv"), "no such file"),
+    ],
+)
+def test_bad_options_are_one_line(tmp_path, cli, options, says):
+    truth, found = save(tmp_path / "t", a=TRUTH), save(tmp_path / "p", a=HALF)
+    shown = cli("evaluate", found, truth, *options)
+    assert shown.code == 2
+    assert says in shown.err
+    assert shown.err.count("\n") == 1
