@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import euler_number as euler_of_scikit_image
 from skimage.measure import label as label_of_scikit_image
+from skimage.morphology import skeletonize
 
 from segmetry.errors import LabelError, ShapeMismatchError
+from segmetry.evaluate.thinning import thinned
 from segmetry.evaluate.topology import (
     TOPOLOGY,
     TopologyCounts,
@@ -167,6 +169,32 @@ def test_a_skeleton_lies_in_its_mask_and_keeps_every_piece(shape, seed):
     assert (np.unique(pieces[thin]) == np.arange(1, pieces.max() + 1)).all()
     # The frame does not matter.
     assert (skeleton(np.pad(mask, 2))[(slice(2, -2),) * mask.ndim] == thin).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    m=st.integers(1, 60),
+    n=st.integers(1, 60),
+    seed=st.integers(0, 2**20),
+    sigma=st.sampled_from([0, 0, 0.7, 1.5, 3, 8]),
+    share=st.floats(0.1, 0.99),
+)
+def test_thinning_is_that_of_scikit_image(m, n, seed, sigma, share):
+    field = np.random.default_rng(seed).standard_normal((m, n))
+    field = ndimage.gaussian_filter(field, sigma) if sigma else field
+    mask = field <= np.quantile(field, share)
+    assert (thinned(mask) == skeletonize(np.pad(mask, 1))[1:-1, 1:-1]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thinning_of_large_masks_is_that_of_scikit_image(seed):
+    rng = np.random.default_rng(seed)
+    for sigma in (0, 0.6, 1, 2, 4, 8):
+        field = rng.standard_normal((300, 310))
+        field = ndimage.gaussian_filter(field, sigma) if sigma else field
+        for share in (0.2, 0.5, 0.8, 0.95):
+            mask = np.pad(field <= np.quantile(field, share), 1)
+            assert (thinned(mask) == skeletonize(mask)).all()
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (12, 14, 15)])

@@ -13,6 +13,7 @@ from segmetry.evaluate.boundary import chosen_classes, class_means
 from segmetry.evaluate.pair import check_pair
 from segmetry.evaluate.ratios import over
 from segmetry.evaluate.scores import Score, table_of
+from segmetry.evaluate.thinning import thinned
 from segmetry.measure.labelling import label
 
 TOPOLOGY = table_of(
@@ -119,7 +120,7 @@ def topology_scores(
 
     Notes
     -----
-    Skeletons are thinned by scikit-image's `skeletonize` (Zhang in 2D, Lee in 3D). A skeleton depends on the order of
+    Skeletons are those of scikit-image's `skeletonize` (Zhang in 2D, Lee in 3D). A skeleton depends on the order of
     thinning, so that a turn of the image may move it by a pixel. Betti numbers: see `betti_numbers`.
 
     References
@@ -182,15 +183,15 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
     >>> skeleton(bar).astype(int)[2]
     array([0, 1, 1, 1, 1, 1, 0, 0, 0])
     """
-    from skimage.morphology import skeletonize
+    if not mask.any():
+        return np.zeros_like(mask)
+    if mask.ndim == 2:
+        thin = thinned(mask)
+    else:
+        from skimage.morphology import skeletonize
 
-    thin = np.zeros_like(mask)
-    hit = np.argwhere(mask)
-    if not len(hit):
-        return thin
-    # With a margin, so that what the thinning does does not depend on the frame.
-    window = tuple(slice(low, high + 1) for low, high in zip(hit.min(axis=0), hit.max(axis=0)))
-    thin[window] = skeletonize(np.pad(mask[window], 1))[(slice(1, -1),) * mask.ndim] > 0
+        # With a margin, so that what the thinning does does not depend on the frame.
+        thin = skeletonize(np.pad(mask, 1))[1:-1, 1:-1, 1:-1] > 0
     pieces = label(mask)
     kept = np.zeros(int(pieces.max()) + 1, bool)
     kept[pieces[thin]] = True
