@@ -199,10 +199,10 @@ def test_cost_is_the_median_of_the_images(comparison, page):
         {"n_images": 0, "methods": {}},
         {"n_images": 1},
         {"n_images": 3, "methods": {"otsu": 0.5}},
-        {"methods": {f"method {i}": 0.5 for i in range(20)}, "n_images": 8},
+        pytest.param({"methods": {f"method {i}": 0.5 for i in range(20)}, "n_images": 8}, marks=pytest.mark.slow),
         {"methods": {EVIL: 0.5, "$\\frac{1}{0}$": 0.7}, "n_images": 8},
-        {"failures": (), "notes": (), "trends": {}},
-        {"groups": "publication", "n_groups": 12},
+        {"failures": (), "notes": (), "trends": {}, "n_images": 8},
+        {"groups": "publication", "n_groups": 6, "n_images": 8},
     ],
     ids=["nothing", "one image", "one method", "twenty", "evil names", "no extras", "groups"],
 )
@@ -214,7 +214,7 @@ def test_odd_comparisons_give_whole_pages(changes):
 
 
 def test_few_groups_are_said(comparison):
-    text = check(comparison_page(scene(12, n_groups=4, groups="publication"), families=FAMILIES)).text
+    text = check(comparison_page(scene(12, n_groups=4, groups="publication"), families=FAMILIES, drawn={})).text
     assert "Only 4 publications" in text
     assert "12 images of 4 publications" in text
 
@@ -290,11 +290,13 @@ def test_pictures_in_the_page_are_exact_where_they_have_few_colours():
     assert picture_uri(photograph).startswith("data:image/jpeg")
 
 
-def test_the_same_comparison_gives_the_same_page(comparison, cases, drawn):
-    again = comparison_figures(comparison, families=FAMILIES)
-    assert drawn == again
-    one, other = (comparison_page(comparison, cases, families=FAMILIES, drawn=drawn) for _ in range(2))
-    assert one == other
+def test_the_same_comparison_gives_the_same_page(drawn):
+    pixels, truth, prediction = labels(3)
+    pages = []
+    for _ in range(2):
+        case = worst_case("hybrid", "image-001", truth, prediction, pixels=pixels, outcomes=outcomes(), others=[truth])
+        pages.append(comparison_page(scene(), [case], families=FAMILIES, drawn=drawn))
+    assert pages[0] == pages[1]
 
 
 def _numbers(e):
