@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import cv2
@@ -17,10 +17,9 @@ from segmetry.segment.edges import place_edges
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, large_components, remove_small
-from segmetry.segment.particles import Found, Outline, Particles, View, number_regions
+from segmetry.segment.particles import Found, Particles, View, number_regions
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
-from segmetry.types import Segmentation
 
 SIDE = 1024
 """Candidates are compared on the middle of an image, of at most this side, reduced by two, in px."""
@@ -175,27 +174,17 @@ class Hybrid(Particles):
         info["dropped_areas"] = area[specks].tolist()
         return number_regions(labels, keep & ~specks)
 
-    def finish(
-        self,
-        mask: np.ndarray,
-        valid: np.ndarray | None,
-        info: Mapping[str, Any],
-        notes: list[str],
-        *,
-        outline: Outline | None = None,
-    ) -> Segmentation:
-        """Return numbered particles, with a note where specks were dropped."""
-        found = super().finish(mask, valid, info, notes, outline=outline)
-        specks = found.info["specks"]
+    def remarks(self, info: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return a note where specks were dropped."""
+        specks = info["specks"]
         if not specks["n"]:
-            return found
+            return ()
         across = 2 * math.sqrt(specks["smaller_than_px"] / math.pi)
         what = "1 object" if specks["n"] == 1 else f"{specks['n']} objects"
-        note = (
+        return (
             f"{what} smaller than {across:.0f} px across {'was' if specks['n'] == 1 else 'were'} dropped as specks "
-            f"({100 * self.specks:g} % of the typical area); --set specks=0 keeps them"
+            f"({100 * self.specks:g} % of the typical area); --set specks=0 keeps them",
         )
-        return replace(found, notes=(*found.notes, note))
 
     def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
         """Return numbered particles of a mask."""

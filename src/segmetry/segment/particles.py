@@ -109,7 +109,11 @@ class Objects(Method):
             labels = drop_small_labels(np.where(valid, labels, 0), self.min_size)
         labels, picking = pick_particles(labels, self.pick, valid, dropped_areas=info.pop("dropped_areas", ()))
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
-        return Segmentation(labels, "instance", info=info, notes=tuple(notes))
+        return Segmentation(labels, "instance", info=info, notes=(*notes, *self.remarks(info)))
+
+    def remarks(self, info: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what the user should know of what was found."""
+        return ()
 
     def objects_2d(self, mask: np.ndarray, info: dict[str, Any]) -> np.ndarray:
         """Return numbered objects of a 2D mask; what is worth knowing goes into `info`.
