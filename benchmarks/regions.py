@@ -9,10 +9,6 @@ ratio of the areas, and the line says so. Our time is that of the whole call, fr
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-from collections.abc import Callable
-from typing import Any
 
 import cc3d
 import cv2
@@ -22,6 +18,7 @@ from skimage.measure import regionprops_table
 from threadpoolctl import threadpool_limits
 
 from segmetry.measure import measure, relabel
+from timing import best, machine
 
 cv2.setNumThreads(1)
 threadpool_limits(1)
@@ -47,16 +44,6 @@ def ellipses(side: int, n: int, seed: int = 0) -> np.ndarray:
     return labels
 
 
-def best(job: Callable[[], Any], n: int) -> float:
-    """Return the least CPU time of n runs in seconds."""
-    times = []
-    for _ in range(n):
-        before = time.process_time()
-        job()
-        times.append(time.process_time() - before)
-    return min(times)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="2048 x 2048 with 6,250 objects")
@@ -67,7 +54,7 @@ def main() -> None:
     crop = side // 16
     small, small_image = relabel(labels[:crop, :crop]), image[:crop, :crop].copy()
     scale = (side / crop) ** 2
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, one thread, CPU time")
+    print(f"{machine()}, one thread, CPU time")
     print(f"{side} x {side} int32 labels, {labels.max()} objects, uint16 intensities")
 
     measure(small, small_image, measures=FULL)  # compile

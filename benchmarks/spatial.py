@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from segmetry.measure import distribution, radial_distribution
 from segmetry.measure.pairs import pair_counts
+from timing import best, machine
 
 threadpool_limits(1)
 SIDE, R_MAX, N_BINS = 1000.0, 100.0, 100
@@ -48,21 +46,6 @@ for _ in range(n):
 found = {"version": version("rdfpy"), "seconds": min(times), "g": g.tolist(), "r": r.tolist()}
 print(json.dumps(found))
 """
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "processor unnamed")
-
-
-def best(job: Callable[[], object], n: int) -> float:
-    """Return the least CPU time of n runs in seconds."""
-    times = []
-    for _ in range(n):
-        before = time.process_time()
-        job()
-        times.append(time.process_time() - before)
-    return min(times)
 
 
 def main() -> None:
@@ -89,7 +72,7 @@ def main() -> None:
     def two_point() -> np.ndarray:
         return np.diff((KDTree(points).two_point_correlation(points, edges) - n) // 2)
 
-    print(f"{platform.machine()}, {_processor()}, Python {platform.python_version()}; {n} points")
+    print(f"{machine()}; {n} points")
     ours()
     found = pair_counts(points, (SIDE, SIDE), edges).sum((0, 1))
     base = best(ours, 15)
