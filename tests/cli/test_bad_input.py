@@ -44,14 +44,19 @@ def test_a_file_that_is_no_image(cli, tmp_path, bad):
     assert row["error"] in line
 
 
+def whole_result(cli, folder, bad, *options):
+    """Return the folder of a strange image's result, after looking that it is whole."""
+    path = folder / bad.name
+    bad.write(path)
+    ran = cli("measure", path, "-o", folder / "out", *options)
+    assert (ran.code, ran.err) == (0, "")
+    assert is_whole(folder / "out" / path.stem)
+    return folder / "out" / path.stem
+
+
 @pytest.mark.parametrize("bad", MEASURED, ids=lambda b: b.name)
 def test_a_strange_image_has_a_whole_result(cli, tmp_path, bad):
-    path = tmp_path / bad.name
-    bad.write(path)
-    ran = cli("measure", path, "-o", tmp_path / "out", *OTSU)
-    assert (ran.code, ran.err) == (0, "")
-    folder = tmp_path / "out" / Path(bad.name).stem
-    assert is_whole(folder)
+    folder = whole_result(cli, tmp_path, bad, *OTSU)
     summary, rows = read_json(folder / "summary.json"), read_rows(folder / "regions.csv")
     assert summary["n"] == len(rows)
     if bad.n is not None and bad.name != "noise-only.tif":  # a global threshold finds something in anything
@@ -72,12 +77,7 @@ def test_a_strange_image_has_a_whole_result(cli, tmp_path, bad):
 @pytest.mark.parametrize("bad", MEASURED, ids=lambda b: b.name)
 def test_a_strange_image_by_the_everyday_way(cli, tmp_path, bad):
     """The default method, and a look for scale bars."""
-    path = tmp_path / bad.name
-    bad.write(path)
-    ran = cli("measure", path, "-o", tmp_path / "out", *EVERYDAY)
-    assert (ran.code, ran.err) == (0, "")
-    folder = tmp_path / "out" / Path(bad.name).stem
-    assert is_whole(folder)
+    folder = whole_result(cli, tmp_path, bad, *EVERYDAY)
     summary = read_json(folder / "summary.json")
     assert summary["scale_bar"] is None
     if bad.n is not None:
