@@ -5,8 +5,9 @@ The names below load on first use, so that ``import segmetry`` stays quick.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segmetry.later import later
 
 __version__ = "0.1.0"
 
@@ -38,13 +39,7 @@ if TYPE_CHECKING:
     from segmetry.types import Segmentation as Segmentation
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        # The folders are modules too: after `import segmetry.measure` the name must still be the function.
-        value = getattr(import_module(f"segmetry.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'segmetry' has no attribute {name!r}")
+__getattr__ = later(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segmetry.io.atomic import atomic
 from segmetry.io.coco import write_coco
@@ -15,6 +14,7 @@ from segmetry.io.outlines import outlines
 from segmetry.io.read import read  # now, not on first use: the module of the same name must not hide it
 from segmetry.io.rois import write_rois
 from segmetry.io.tables import read_table, write_table
+from segmetry.later import later
 
 _LATER = {
     "calibrate": "calibration",
@@ -50,10 +50,4 @@ if TYPE_CHECKING:
     from segmetry.io.calibration import calibrate
     from segmetry.io.scalebar import Annotations, ScaleBar, Text, find_annotations
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        value = getattr(import_module(f"segmetry.io.{_LATER[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'segmetry.io' has no attribute {name!r}")
+__getattr__ = later(__name__, _LATER)
