@@ -7,15 +7,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from segmetry.errors import LabelError
+from segmetry.evaluate.label_pairs import count_pairs
 from segmetry.evaluate.pair import check_pair
-from segmetry.measure.runs import lowest_bit
 
 _NEGATIVE = np.int64(-(1 << 63) | 1 << 31)  # bits of a key that a negative label sets
 
@@ -143,12 +138,12 @@ def contingency(truth: Any, prediction: Any, *, ignore: int | np.ndarray | None 
            [2, 0, 1]])
     """
     if ignore is None and _is_ready(truth) and _is_ready(prediction) and truth.shape == prediction.shape:
-        key, count = _count(truth.ravel(), prediction.ravel(), None)
+        key, count = count_pairs(truth.ravel(), prediction.ravel(), None)
         if not np.any(key & _NEGATIVE):
             return _tables(key, count)  # what the door asks was seen on the way: two readings saved
     pair = check_pair(truth, prediction, ignore=ignore)
     mask = None if pair.ignored is None else pair.ignored.view(np.uint8).ravel()
-    return _tables(*_count(pair.truth.ravel(), pair.prediction.ravel(), mask))
+    return _tables(*count_pairs(pair.truth.ravel(), pair.prediction.ravel(), mask))
 
 
 def _is_ready(labels: Any) -> bool:
@@ -163,10 +158,8 @@ def _is_ready(labels: Any) -> bool:
 
 
 def _tables(key: np.ndarray, count: np.ndarray) -> Contingency:
-    """Return the pairs of judged pixels in order, and with them those of ignored pixels."""
-    order = np.argsort(key)  # the keys of ignored pixels are negative: they come first
-    key, count = key[order], count[order]
-    n_ignored = int(np.searchsorted(key, 0))
+    """Return the pairs of judged pixels, and with them those of ignored pixels, from keys in rising order."""
+    n_ignored = int(np.searchsorted(key, 0))  # their keys are negative: they come first
     truth = (key >> 32 & 0x7FFFFFFF).astype(np.int32)
     prediction = (key & 0xFFFFFFFF).astype(np.int32)
     judged, apart = slice(n_ignored, None), slice(0, n_ignored)
@@ -190,104 +183,3 @@ def _side(labels: np.ndarray, count: np.ndarray) -> Side:
     size = np.zeros(names.size, np.int64)
     np.add.at(size, place, count)
     return Side(names, size, place)
-
-
-def _pixels(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
-    """Load 64 neighbours of a flat array as one vector."""
-    item = context.get_value_type(kind.dtype)
-    data = make_array(kind)(context, builder, array).data
-    vector = ir.VectorType(item, 64)
-    loaded = builder.load(builder.bitcast(cgutils.gep(builder, data, at), vector.as_pointer()))
-    loaded.align = kind.dtype.bitwidth // 8
-    return loaded
-
-
-@intrinsic
-def changes(typingctx, array, at):
-    """Return 64 bits: bit b says whether pixel at + b of a flat array differs from the one before it."""
-
-    def generate(context, builder, signature, args):
-        before = builder.sub(args[1], ir.Constant(args[1].type, 1))
-        here, there = (_pixels(context, builder, signature.args[0], args[0], i) for i in (args[1], before))
-        return builder.bitcast(builder.icmp_unsigned("!=", here, there), ir.IntType(64))
-
-    return types.uint64(array, types.int64), generate
-
-
-_FREE = np.int64(1 << 31)  # key of a free slot: no pair has it, for labels are not negative
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: neighbouring keys go to far slots
-
-
-def _empty(bits: int) -> np.ndarray:
-    """Return a hash table with 2**bits slots: key, count, key, count, ..."""
-    table = np.zeros(2 << bits, np.int64)
-    table[::2] = _FREE
-    return table
-
-
-def _count(truth: np.ndarray, prediction: np.ndarray, ignored: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys of all pairs and their pixels; bit 63: ignored, bits 32-62: truth, bits 0-31: prediction."""
-    bits = 12
-    table = _empty(bits)
-    base, start = 1, 0
-    while True:
-        base, start = _fill(truth, prediction, ignored, base, start, table, np.uint64(64 - bits))
-        if base > truth.size:
-            used = np.flatnonzero(table[1::2])
-            return table[2 * used], table[2 * used + 1]
-        bits += 2
-        larger = _empty(bits)
-        _move(table, larger, np.uint64(64 - bits))
-        table = larger
-
-
-@njit(cache=True, nogil=True)
-def _move(table, larger, shift):
-    last, one, two = np.uint64(larger.size - 1), np.uint64(1), np.uint64(2)
-    for i in range(0, table.size, 2):
-        if table[i + 1] != 0:
-            s = ((np.uint64(table[i]) * _SPREAD) >> shift) << one
-            while larger[s + one] != 0:
-                s = (s + two) & last
-            larger[s], larger[s + one] = table[i], table[i + 1]
-
-
-@njit(cache=True, nogil=True)
-def _fill(truth, prediction, ignored, base, start, table, shift):
-    """Add runs to the table, from pixel `base` on, the first of them begun at `start`, until the end or half full."""
-    n = truth.size
-    none, one, two, low = np.uint64(0), np.uint64(1), np.uint64(2), np.int64(0xFFFFFFFF)
-    last = np.uint64(table.size - 1)
-    room = table.size // 4 - 64  # a word ends 64 runs at most
-    for i in range(0, table.size, 2):
-        room -= table[i + 1] != 0
-    while base <= n and room > 0:
-        if base + 64 <= n:
-            word = changes(truth, base) | changes(prediction, base)
-            if ignored is not None:
-                word |= changes(ignored, base)
-        else:  # the last pixels, one by one; the end of the image is a change
-            word = one << np.uint64(n - base)
-            for i in range(base, n):
-                differs = truth[i] != truth[i - 1] or prediction[i] != prediction[i - 1]
-                if ignored is not None:
-                    differs = differs or ignored[i] != ignored[i - 1]
-                if differs:
-                    word |= one << np.uint64(i - base)
-        while word != none:
-            at = base + np.int64(lowest_bit(word))
-            word &= word - one
-            pair = np.int64(truth[start]) << 32 | (np.int64(prediction[start]) & low)
-            if ignored is not None:
-                pair |= np.int64(ignored[start]) << 63
-            s = ((np.uint64(pair) * _SPREAD) >> shift) << one
-            while table[s] != pair:
-                if table[s + one] == 0:
-                    table[s] = pair
-                    room -= 1
-                    break
-                s = (s + two) & last
-            table[s + one] += at - start
-            start = at
-        base += 64
-    return base, start
