@@ -201,6 +201,17 @@ def test_mean_over_the_classes_of_the_truth():
     assert boundary_f1(truth, truth, classes=(0, 1, 2))["f1"] == 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.int64, np.uint64])
+def test_every_kind_of_whole_number_gives_the_same(dtype):
+    labels = np.random.default_rng(0).integers(0, 4, (2, 33, 70))
+    expected = boundary_f1(*labels.astype(np.int32), tolerance=1)
+    assert boundary_f1(*labels.astype(dtype), tolerance=1) == expected
+    assert boundary_f1(labels[0].astype(np.uint8), labels[1].astype(dtype), tolerance=1) == expected
+    assert boundary_f1(labels[0] > 0, (labels[1] > 0).astype(dtype)) == boundary_f1(labels[0] > 0, labels[1] > 0)
+    far = np.where(labels == 3, 100, labels).astype(dtype)
+    assert boundary_f1(*far, tolerance=1) == expected
+
+
 def test_touching_objects_have_a_seam():
     truth = np.zeros((10, 20), int)
     truth[2:8, 2:10], truth[2:8, 10:18] = 1, 2

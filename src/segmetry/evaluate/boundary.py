@@ -238,13 +238,13 @@ def chosen_classes(pair: Pair, classes: Sequence[int] | None) -> tuple[int, ...]
             raise OptionError(f"classes are different labels >= 0, at least one, got {list(classes)}.")
         return named
     for labels in (pair.truth, pair.prediction):
-        if labels.dtype == np.uint8:  # a mask
-            return (1,)
         seen = (labels if pair.ignored is None else labels[~pair.ignored]).ravel()
         high = int(seen.max(initial=0))
-        found = np.flatnonzero(_present(seen, high)) if high < 2**24 else np.unique(seen)
-        if high:
+        if high > 1:
+            found = np.flatnonzero(_present(seen, high)) if high < 2**24 else np.unique(seen)
             return tuple(int(value) for value in found if value > 0)
+        if high:
+            return (1,)
     return (1,)
 
 
@@ -257,9 +257,10 @@ def class_means(
 
 
 def _door(truth: Any, prediction: Any, ignore: int | np.ndarray | None) -> Pair:
-    """Return `check_pair` of the two; two plain masks that need no check stay one byte a pixel."""
+    """Return `check_pair` of the two; masks and small labels that need no check stay one byte a pixel."""
     t, p = np.asarray(truth), np.asarray(prediction)
-    if ignore is None and t.dtype == p.dtype == np.bool_ and t.shape == p.shape and t.ndim in (2, 3) and t.size:
+    small = all(labels.dtype in (np.bool_, np.uint8) for labels in (t, p))
+    if small and ignore is None and t.shape == p.shape and t.ndim in (2, 3) and t.size:
         return Pair(np.ascontiguousarray(t).view(np.uint8), np.ascontiguousarray(p).view(np.uint8), None)
     return check_pair(truth, prediction, ignore=ignore)
 
