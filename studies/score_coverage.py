@@ -21,7 +21,8 @@ from scipy import special
 from scipy.stats import binom
 from scipy.stats import t as student
 
-from segmetry.evaluate.uncertain import draws, groups_of, mean_over_images, pooled
+from segmetry.evaluate.bootstrap import draws, groups_of
+from segmetry.evaluate.uncertain import mean_over_images, pooled
 
 WAYS = ("bootstrap-t (ours)", "bootstrap-t, no least error", "percentile", "expanded percentile", "BCa", "Student's t")
 _BLOCK = 100

@@ -11,7 +11,8 @@ from scipy import special, stats
 
 import score_coverage as study
 from segmetry.errors import OptionError, ShapeMismatchError
-from segmetry.evaluate.uncertain import draws, mean_over_images, pooled
+from segmetry.evaluate.bootstrap import draws
+from segmetry.evaluate.uncertain import mean_over_images, pooled
 
 
 def _ratio(counts):

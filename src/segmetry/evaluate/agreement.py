@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from segmetry.errors import OptionError, ShapeMismatchError
+from segmetry.evaluate.bootstrap import decimals
 from segmetry.evaluate.paired import Difference, paired_difference
-from segmetry.evaluate.uncertain import decimals, mean_over_images
+from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.types import Estimate
 
 

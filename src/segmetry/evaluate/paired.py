@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import OptionError, ShapeMismatchError
-from segmetry.evaluate.uncertain import groups_of, mean_over_images
+from segmetry.evaluate.bootstrap import groups_of
+from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.types import Estimate
 
 EXACT = 12
