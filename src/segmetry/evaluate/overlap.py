@@ -171,7 +171,7 @@ def _side(labels: np.ndarray, count: np.ndarray) -> Side:
     if not labels.size:
         return Side(np.zeros(0, labels.dtype), np.zeros(0, np.int64), np.zeros(0, np.int64))
     high = int(labels.max())
-    if high > 4 * labels.size + 1_000_000:  # numbers far apart: sorting is cheaper than a table of all of them
+    if high > 4 * labels.size + 65_536:  # numbers far apart: sorting is cheaper than a table of all of them
         names, place = np.unique(labels, return_inverse=True)
     else:
         present = np.zeros(high + 1, np.bool_)
@@ -180,6 +180,5 @@ def _side(labels: np.ndarray, count: np.ndarray) -> Side:
         number = np.zeros(high + 1, np.int64)
         number[names] = np.arange(names.size)
         place = number[labels]
-    size = np.zeros(names.size, np.int64)
-    np.add.at(size, place, count)
+    size = np.bincount(place, count, names.size).astype(np.int64)  # exact: sums of pixels stay far below 2**53
     return Side(names, size, place)
