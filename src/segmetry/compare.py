@@ -25,14 +25,14 @@ from segmetry.evaluate.comparison import Comparison, Rank
 from segmetry.evaluate.dependence import Trend, image_properties, object_properties, trend
 from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, combine, judge, score_of, tidy
 from segmetry.evaluate.paired import paired_difference
-from segmetry.evaluate.scores import Score
+from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
 from segmetry.measure import label
 from segmetry.partners import FilePair, pair_files
 from segmetry.pipeline import Provenance, make_provenance, write_json
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
-from segmetry.types import Image, Segmentation
+from segmetry.types import Calibration, Image, Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class CompareWork:
                 np.zeros_like(labels) if error else labels,
                 self.rules,
                 name=task.folder,
-                calibration=calibrated.calibration,
+                calibration=_uneven(calibrated.calibration),
             )
             path.parent.mkdir(parents=True, exist_ok=True)
             if not error:
@@ -167,6 +167,14 @@ class CompareWork:
         objects = object_properties(labels, image.pixels, ignore=ignored)
         found = image_properties(labels, image.pixels, ignore=ignored, objects=objects)
         return {"image": found, "objects": objects.to_dict("records") if self.rules.kind == "instance" else []}
+
+
+def _uneven(calibration: Calibration) -> Calibration | None:
+    """Return the pixel size where it is not the same along every axis; else scores are in pixels.
+
+    Images of a comparison differ in magnification, and a mean of their distances would be that of the coarsest.
+    """
+    return calibration if calibration.known and len(set(calibration.spacing)) > 1 else None
 
 
 _WARM: set[str] = set()
@@ -399,7 +407,7 @@ OBJECT_TRENDS = (("equivalent_diameter", "diameter", "px"), ("contrast_relative"
 def _image_trends(
     trials: Trials, values: np.ndarray, rank_by: str, groups: Sequence[str] | None, seed: int
 ) -> Iterator[Trend]:
-    name = rank_by.partition(".")[2]
+    name = score_name(rank_by)
     for key, words, unit in IMAGE_TRENDS:
         found = np.array([_number(known["image"].get(key)) for known in trials.properties])
         if np.isfinite(found).any():

@@ -16,6 +16,7 @@ from PIL import Image as Picture
 
 from segmetry.evaluate.comparison import Rank
 from segmetry.evaluate.paired import Difference
+from segmetry.evaluate.scores import score_name
 from segmetry.report.comparison import (
     WorstCase,
     comparison_figures,
@@ -25,7 +26,7 @@ from segmetry.report.comparison import (
     worst_case,
     worst_images,
 )
-from segmetry.report.comparison_words import headline, score_name
+from segmetry.report.comparison_words import headline
 from segmetry.report.text import format_estimate
 from segmetry.types import Estimate
 

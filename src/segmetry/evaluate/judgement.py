@@ -77,11 +77,14 @@ def score_of(name: str, kind: Kind) -> Score:
     OptionError
         If there is no such score for this kind of labels; the near name is offered.
     """
-    known = {f"{key}.{one}": score for key, f in FAMILIES.items() if kind in f.kinds for one, score in f.scores.items()}
-    base = name.partition("[")[0]
-    if base not in known:
-        raise unknown_name(f"score of {kind} labels", name, known)
-    return known[base]
+    family, _, rest = name.partition(".")
+    known = {key: one.scores for key, one in FAMILIES.items() if kind in one.kinds}
+    if family not in known:
+        raise unknown_name(f"family of scores of {kind} labels", family, known)
+    base = rest.partition("[")[0]
+    if base not in known[family]:
+        raise unknown_name(f"score in {family}", rest, known[family])
+    return known[family][base]
 
 
 @dataclass(frozen=True, eq=False)

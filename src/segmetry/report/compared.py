@@ -69,7 +69,7 @@ def _cases(
     place = {trial.folder: trial for trial in trials}
     best, *others = found.methods
     cases = []
-    for name, value in worst_images(found, families=families):
+    for name, _ in worst_images(found, families=families):
         trial = place[name]
         image, truth = read(trial.path), read_labels(trial.truth).values
         if truth.ndim != 2:
@@ -88,7 +88,6 @@ def _cases(
                 outcomes=outcomes,
                 others=[labels[m] for m in others],
                 ignore=ignore,
-                words=f"{found.ranked_by.partition('.')[2]} {value:.2f}",
             )
         )
     return cases

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from segmetry.evaluate.scores import NAMES, score_name
 from segmetry.report import figures, score_figures, trust_figures
 from segmetry.report.agreement import (
     Key,
@@ -23,14 +24,12 @@ from segmetry.report.agreement import (
 )
 from segmetry.report.comparison_words import (
     FAMILY_WORDS,
-    NAMES,
     Families,
     averaging_of,
     best_of,
     gap_of,
     headline,
     meaning_of,
-    score_name,
     told_apart,
 )
 from segmetry.report.drawn import data_uri

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segmetry.report.comparison_words import NAMES
+from segmetry.evaluate.scores import NAMES
 from segmetry.report.figures import (
     ACCENT,
     FAINT,
