@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from segmetry.evaluate import average_precision, match
-from segmetry.evaluate.dependence import object_properties
+from segmetry.evaluate.properties import object_properties
 from segmetry.evaluate.semantic import count_classes, foreground
 from segmetry.io.atomic import atomic
 from segmetry.measure import measure
