@@ -26,6 +26,8 @@ _HOME = {
     "report": "report",
     "Recipe": "recipe",
     "analyse": "pipeline",
+    "judge": "evaluate.judgement",
+    "evaluate_files": "judging",
 }
 """Public name -> module that holds it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 import segmetry
 from segmetry.errors import OptionError, ReadError, SegmetryError, ShapeMismatchError
+from segmetry.evaluate.agreement import Agreement, agreement
 from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, combine, judge, tidy
 from segmetry.io.labels import LabelFile, read_labels
 from segmetry.partners import FilePair, pair_files, read_groups, read_ids
@@ -34,6 +36,8 @@ class Evaluation:
     group_name : str
         What the groups are: ``"doi"``, ``"specimen"``; empty without groups.
     notes : tuple of str
+    agreement : dict of str to Agreement
+        Beside a second annotator, by the full name of the score; empty without one.
     """
 
     rules: Rules
@@ -42,6 +46,7 @@ class Evaluation:
     groups: tuple[str, ...] | None = None
     group_name: str = ""
     notes: tuple[str, ...] = field(default=())
+    agreement: dict[str, Agreement] = field(default_factory=dict)
 
     @property
     def n_groups(self) -> int:
@@ -69,12 +74,22 @@ class Evaluation:
                 }
                 for family, scores in self.estimates.items()
             },
+            **({"agreement": {name: _as_dict(one) for name, one in self.agreement.items()}} if self.agreement else {}),
             "notes": list(self.notes),
             "per_image": [
                 {"image": one.name, "group": owner, **one.values, "notes": list(one.notes)}
                 for one, owner in zip(self.images, owners, strict=True)
             ],
         }
+
+
+def _as_dict(one: Agreement) -> dict[str, Any]:
+    gaps = {"to_first": one.to_first, "to_second": one.to_second, "to_both": one.to_both}
+    return {
+        "ceiling": one.ceiling.as_dict(),
+        **{name: gap.estimate.as_dict() | {"p_value": gap.p_value} for name, gap in gaps.items()},
+        "sentences": list(one.sentences),
+    }
 
 
 def evaluate_files(
@@ -84,6 +99,7 @@ def evaluate_files(
     *,
     ids: Path | None = None,
     groups: Path | None = None,
+    second: Path | None = None,
     threshold: float | None = None,
     pixel_size: str | None = None,
     seed: int = 0,
@@ -98,6 +114,8 @@ def evaluate_files(
     rules : Rules
     ids, groups : path, optional
         Lists: which images to judge, and the group of each.
+    second : path, optional
+        The same images by another annotator: how far the two agree is the most that can be asked of a prediction.
     threshold : float, optional
         Predictions hold scores; from this value on a pixel is foreground. Semantic labels only. Predictions that hold
         fractions between 0 and 1 are probabilities, and the threshold is then 0.5 by default.
@@ -120,29 +138,71 @@ def evaluate_files(
     found = pair_files(prediction, truth, ids=wanted)
     names = [pair.name for pair in found.pairs]
     group_name, owners = read_groups(groups, names) if groups is not None else ("", None)
+    how: dict[str, Any] = {"rules": rules, "pixel_size": pixel_size}
+    images = _judge_all(track(found.pairs), len(names), threshold=threshold, **how)
+    notes = [f"{one.name}: {note}" for one in images for note in one.notes]
+    if found.alone and wanted is None:
+        n = len(found.alone)
+        notes.append(f"{n} prediction{'s have' if n > 1 else ' has'} no truth and took no part.")
+    beside: dict[str, Agreement] = {}
+    if second is not None:
+        to_second = _judge_all(pair_files(prediction, second, ids=names).pairs, len(names), threshold=threshold, **how)
+        between = _judge_all(pair_files(second, truth, ids=names).pairs, len(names), **how)
+        beside = _agreements(between, images, to_second, owners, seed)
+    estimates = combine(images, groups=owners, seed=seed)
+    return Evaluation(
+        rules,
+        tuple(images),
+        estimates,
+        tuple(owners) if owners is not None else None,
+        group_name,
+        tuple(notes),
+        beside,
+    )
+
+
+def _judge_all(
+    pairs: Iterable[FilePair], n: int, *, rules: Rules, pixel_size: str | None, threshold: float | None = None
+) -> list[ImageScores]:
+    """Return the scores of all pairs, or one error that names those which cannot be judged."""
     images: list[ImageScores] = []
     failures: list[str] = []
-    for pair in track(found.pairs):
+    for pair in pairs:
         try:
             images.append(judge_pair(pair, rules, threshold=threshold, pixel_size=pixel_size))
         except SegmetryError as error:
             failures.append(f"{pair.name}: {error}" if pair.name not in str(error) else str(error))
     if failures:
+        more = f" | and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise ReadError(
             failures[0]
-            if len(found.pairs) == 1
-            else f"{len(failures)} of {len(found.pairs)} pairs cannot be judged: {' | '.join(failures[:5])}"
-            + (f" | and {len(failures) - 5} more" if len(failures) > 5 else "")
-            + " (mend them, or name the others with --ids)"
+            if n == 1
+            else f"{len(failures)} of {n} pairs cannot be judged: {' | '.join(failures[:_SHOWN])}{more} "
+            "(mend them, or name the others with --ids)"
         )
-    notes = [f"{one.name}: {note}" for one in images for note in one.notes]
-    if found.alone and wanted is None:
-        n = len(found.alone)
-        notes.append(f"{n} prediction{'s have' if n > 1 else ' has'} no truth and took no part.")
-    estimates = combine(images, groups=owners, seed=seed)
-    return Evaluation(
-        rules, tuple(images), estimates, tuple(owners) if owners is not None else None, group_name, tuple(notes)
-    )
+    return images
+
+
+_SHOWN = 5
+"""Failures that an error lists."""
+
+
+def _agreements(
+    between: Sequence[ImageScores],
+    first: Sequence[ImageScores],
+    second: Sequence[ImageScores],
+    groups: Sequence[str] | None,
+    seed: int,
+) -> dict[str, Agreement]:
+    """Return the agreement for every score of single images of which more, or less, is better."""
+    found = {}
+    for key, scores in first[0].values.items():
+        for name in scores:
+            best = FAMILIES[key].scores[name.partition("[")[0]].best
+            if best != "zero":
+                rows = [[one.values[key].get(name, math.nan) for one in images] for images in (between, first, second)]
+                found[f"{key}.{name}"] = agreement(*rows, method="the prediction", best=best, groups=groups, seed=seed)
+    return found
 
 
 def judge_pair(

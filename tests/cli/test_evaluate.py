@@ -119,6 +119,18 @@ def test_terminal_names_the_averaging_and_the_worst(tmp_path, cli):
     assert "worst: i0 (ap50 0.33)" in shown
 
 
+def test_second_annotator_is_the_ceiling(tmp_path, cli):
+    images = {f"i{k}": TRUTH for k in range(6)}
+    first, second = save(tmp_path / "1", **images), save(tmp_path / "2", **dict.fromkeys(images, HALF))
+    found = save(tmp_path / "p", **images)
+    data = verdict(cli, "evaluate", found, first, "--second", second)["agreement"]["instance.recall"]
+    assert data["ceiling"]["value"] == pytest.approx(1 / 3)  # the second found one of the first's three
+    assert data["to_first"]["value"] == pytest.approx(2 / 3)
+    assert data["to_second"]["value"] == pytest.approx(1 - 1 / 3)
+    shown = cli("evaluate", found, first, "--second", second).out
+    assert "two annotators agree by instance.ap50 0.333" in shown
+
+
 def test_mirrored_prediction_is_pointed_out(tmp_path, cli):
     truth = np.zeros((80, 100), np.uint8)
     truth[10:40, 10:25] = 1

@@ -10,6 +10,8 @@ import pytest
 
 from segmetry.errors import OptionError
 from segmetry.evaluate.judgement import FAMILIES, HEADLINE, ImageScores, Rules, combine, judge, score_of, tidy
+from segmetry.evaluate.ranking import RANKING
+from segmetry.evaluate.reliability import CALIBRATION
 from segmetry.types import Calibration
 
 TRUTH = np.zeros((30, 50), int)
@@ -42,7 +44,7 @@ def test_each_family_gives_the_scores_of_its_table(kind):
     for name, scores in found.values.items():
         assert set(scores) <= set(FAMILIES[name].scores), name
         missing = set(FAMILIES[name].scores) - set(scores)
-        assert missing <= {"roc_auc", "pr_auc"}, (name, missing)  # these need a probability
+        assert missing <= {*RANKING, *CALIBRATION}, (name, missing)  # these need a probability
     family, _, score = HEADLINE[kind].partition(".")
     assert score in found.values[family]
 

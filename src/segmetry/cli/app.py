@@ -126,6 +126,9 @@ def evaluate(
     kind: Kind = "instance",
     ids: Ids = None,
     groups: Groups = None,
+    second: Annotated[
+        Path | None, typer.Option("--second", help="The labels of a second annotator, whose agreement is the ceiling.")
+    ] = None,
     classes: Classes = None,
     ignore: Ignore = None,
     tolerance: Tolerance = 2.0,
@@ -151,6 +154,7 @@ def evaluate(
         out=out,
         ids=ids,
         groups=groups,
+        second=second,
         threshold=threshold,
         pixel_size=pixel_size,
         as_json=json_,

@@ -64,6 +64,7 @@ def evaluate_paths(
     out: Path | None,
     ids: Path | None,
     groups: Path | None,
+    second: Path | None,
     threshold: float | None,
     pixel_size: str | None,
     as_json: bool,
@@ -80,6 +81,7 @@ def evaluate_paths(
         rules,
         ids=ids,
         groups=groups,
+        second=second,
         threshold=threshold,
         pixel_size=pixel_size,
         track=lambda pairs: track(pairs, len(pairs), lambda pair: pair.name),
@@ -202,6 +204,11 @@ def _lines(found: Evaluation) -> Iterator[str]:
         for name, e in scores.items():
             if not chosen or name in chosen or "[" in name:
                 yield f"  {name:<24} {format_estimate(e.value, e.low, e.high, e.unit)}"
+    for name, beside in found.agreement.items():
+        if name == HEADLINE[found.rules.kind]:
+            c = beside.ceiling
+            yield f"two annotators agree by {name} {format_estimate(c.value, c.low, c.high)}"
+            yield from (f"  {sentence}" for sentence in beside.sentences)
     if len(found.images) > WORST:
         family, name = HEADLINE[found.rules.kind].split(".")
         worst = sorted(found.images, key=lambda one: one.values[family][name])[:WORST]

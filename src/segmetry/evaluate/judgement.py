@@ -19,6 +19,8 @@ from segmetry.evaluate.objects import object_outcomes
 from segmetry.evaluate.physical import PHYSICAL, physical_scores
 from segmetry.evaluate.published import PUBLISHED_EMPS, published_emps
 from segmetry.evaluate.ranking import RANKING, count_scores
+from segmetry.evaluate.reliability import CALIBRATION
+from segmetry.evaluate.reliability import calibration as calibration_of
 from segmetry.evaluate.scores import Score
 from segmetry.evaluate.semantic import SEMANTIC, SemanticCounts, count_classes, foreground
 from segmetry.evaluate.surface import SURFACE, surface_scores
@@ -51,7 +53,14 @@ class Family:
     kinds: tuple[str, ...] = get_args(Kind)
 
 
-_PIXELWISE = SEMANTIC | {f"boundary_{name}": score for name, score in BOUNDARY.items()} | SURFACE | TOPOLOGY | RANKING
+_PIXELWISE = (
+    SEMANTIC
+    | {f"boundary_{name}": score for name, score in BOUNDARY.items()}
+    | SURFACE
+    | TOPOLOGY
+    | RANKING
+    | CALIBRATION
+)
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
@@ -222,7 +231,7 @@ def judge(
     calibration : Calibration, optional
         Pixel size; without it lengths are in pixels.
     probability : array of float in [0, 1], or of uint8 or uint16, optional
-        Of the foreground: gives ROC AUC, PR AUC and the mean absolute error.
+        Of the foreground: gives ROC AUC, PR AUC, the mean absolute error, and how far it is calibrated.
 
     Raises
     ------
@@ -266,7 +275,8 @@ def judge(
         | topology_scores(t, p, ignore=not_judged)
     )
     if probability is not None:
-        values["semantic"] |= _plain(count_scores(t, probability, ignore=not_judged).scores())
+        histogram = count_scores(t, probability, ignore=not_judged)
+        values["semantic"] |= _plain(histogram.scores() | calibration_of(histogram))
     moved = misalignment(t, p)
     return ImageScores(
         name,
