@@ -122,6 +122,30 @@ def time_surface(shape: tuple[int, ...], runs: int) -> None:
     print(f"{'  segmetry, topology scores':44s} {took * 1e3:10.1f} ms")
 
 
+def concentric(ndim: int, small: float, large: float, n: int) -> None:
+    """Print the mean surface distance of concentric discs or balls, whose true distance is known, by each library."""
+    import monai.metrics as metrics
+    import surface_distance as peer
+    import torch
+
+    rng = np.random.default_rng(int(large))
+    shape = (2 * int(large) + 10,) * ndim
+    rows = []
+    for centre in np.array(shape) / 2 + rng.uniform(-0.5, 0.5, (n, ndim)):
+        squares = sum((x - c) ** 2 for x, c in zip(np.ogrid[tuple(map(slice, shape))], centre))
+        truth, prediction = squares <= small**2, squares <= large**2
+        directions = peer.compute_average_surface_distance(
+            peer.compute_surface_distances(truth, prediction, (1.0,) * ndim)
+        )
+        t, p = (torch.tensor(mask)[None, None] for mask in (truth, prediction))
+        other = metrics.compute_average_surface_distance(p, t, include_background=True, symmetric=True).item()
+        rows.append([surface_scores(truth, prediction)["mean_surface_distance"], *directions, other])
+    means = "  ".join(f"{value:6.3f}" for value in np.mean(rows, axis=0))
+    print(
+        f"  {ndim}D, radii {small:g} and {large:g}: true {large - small:g}; ours, surface-distance (2), MONAI: {means}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="1024 x 1024 pixels, a volume of 64^3, one run")
@@ -131,6 +155,12 @@ def main() -> None:
     time_boundary(1024 if options.quick else 4096, runs)
     time_surface((512, 512), runs)
     time_surface((64,) * 3 if options.quick else (128,) * 3, runs)
+    if all(map(importlib.util.find_spec, ("surface_distance", "monai"))):
+        print("mean surface distance of concentric discs and balls")
+        for small, large in ((20, 20.5), (5, 7), (20, 25), (50, 60)):
+            concentric(2, small, large, 20)
+        for small, large in ((20, 21), (20, 25)):
+            concentric(3, small, large, 3)
 
 
 if __name__ == "__main__":
