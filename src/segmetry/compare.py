@@ -242,6 +242,7 @@ def compare(
     groups: Sequence[str] | None = None,
     group_name: str = "",
     rank_by: str | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Return how methods compare on the same images.
@@ -256,6 +257,8 @@ def compare(
         What the groups are.
     rank_by : str, optional
         Full name of a score; `HEADLINE` of the kind by default.
+    settings : mapping of method to mapping, optional
+        The options of each method, as data.
     seed : int
         Of the bootstrap.
 
@@ -304,6 +307,7 @@ def compare(
         len(set(groups)) if groups is not None else len(trials.names),
         tuple(trials.failures),
         tuple(dict.fromkeys(f"{i.name}, {m}: {n}" for m in methods for i in trials.scores[m] for n in i.notes)),
+        settings or {},
     )
 
 
@@ -418,7 +422,7 @@ def _object_trends(objects: pd.DataFrame, seed: int) -> Iterator[Trend]:
     for key, words, unit in OBJECT_TRENDS:
         if key not in objects:
             continue
-        rows = objects[(objects["truth"] > 0) & (objects["outcome"] != "ignored")]
+        rows = objects[objects["truth"] > 0]
         yield trend(
             rows["iou"].to_numpy(float),
             rows[key].to_numpy(float),

@@ -114,6 +114,19 @@ def test_resume_does_only_what_is_missing(data, tmp_path, cli):
     assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items() if p.parent.name != "properties")
 
 
+def test_two_settings_give_a_map(data, tmp_path, cli):
+    methods = [f"otsu:min_size={size},smoothing={s}" for size in (1, 2000) for s in (1, 2)]
+    ran = cli(
+        "compare", *methods, "--images", data / "images", "--truth", data / "truth", "-o", tmp_path, "-j", 1,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert 'id="settings"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    drawn = (tmp_path / "figures" / "settings-0.svg").read_text(encoding="utf-8")
+    assert all(text in drawn for text in ("min_size", "smoothing", ">2000<"))
+    assert drawn.count(">1.0<") == 2
+    assert drawn.count(">0.0<") == 2  # nothing is as large as 2000 px
+
+
 @pytest.mark.slow
 def test_one_process_and_two_give_the_same_scores(data, tmp_path, cli):
     for jobs in (1, 2):

@@ -154,6 +154,7 @@ def compare_methods(
         groups=[owner[name] for name in left.names] if owner else None,
         group_name=group_name,
         rank_by=rank_by,
+        settings={c.name: c.recipe.method.as_dict() for c in competitors if c.recipe},
     )
     write_table(out / "scores.csv", compared.table)
     write_table(out / "objects.csv", compared.objects)

@@ -1,7 +1,7 @@
 """The reference pages, made from the code: ``python -m segmetry.cli.reference FOLDER``.
 
-Commands come from their ``--help``, methods and measures from their tables, functions from their docstrings, so that
-the pages cannot say anything else than the program does. A test compares them with what is committed.
+Commands come from their ``--help``, methods, measures and scores from their tables, functions from their docstrings, so
+that the pages cannot say anything else than the program does. A test compares them with what is committed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from unittest import mock
 _COMMANDS = (
     "measure",
     "segment",
+    "evaluate",
+    "compare",
     "info",
     "methods",
     "measures",
@@ -62,6 +64,24 @@ def measures() -> str:
     return _HEAD + head + "\n".join(rows) + "\n"
 
 
+def scores() -> str:
+    """Return the page of the scores."""
+    from segmetry.evaluate import FAMILIES
+
+    best = {"high": "higher", "low": "lower", "zero": "nearer to 0"}
+    parts = [
+        "# Scores\n\nEvery score comes with an interval. How they are defined: [scores](../explanation/scores.md).\n"
+    ]
+    for name, family in FAMILIES.items():
+        rows = [
+            f"| `{key}` | {best[score.best]} | {'length' if score.length_power else '–'} | {score.meaning} |"
+            for key, score in family.scores.items()
+        ]
+        head = f"## {name}\n\nOf {' and '.join(family.kinds)} labels; {family.averaging}.\n\n"
+        parts.append(f"{head}| score | better | unit | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
+    return _HEAD + "\n".join(parts)
+
+
 def python() -> str:
     """Return the page of the Python functions and records."""
     import segmetry
@@ -81,7 +101,13 @@ def python() -> str:
     return _HEAD + "\n".join(parts)
 
 
-PAGES = {"commands.md": commands, "methods.md": methods, "measures.md": measures, "python.md": python}
+PAGES = {
+    "commands.md": commands,
+    "methods.md": methods,
+    "measures.md": measures,
+    "scores.md": scores,
+    "python.md": python,
+}
 
 
 def _help(command: str) -> str:

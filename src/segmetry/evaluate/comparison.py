@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segmetry.types import Estimate
 
@@ -67,6 +67,8 @@ class Comparison:
     failures : tuple of (method, image, error)
         They count as empty predictions, and the page says so.
     notes : tuple of str
+    settings : mapping of method to mapping
+        The options of each method, as data.
     """
 
     methods: tuple[str, ...]
@@ -82,3 +84,25 @@ class Comparison:
     n_groups: int
     failures: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def grids(self) -> list[pd.DataFrame]:
+        """Return the ranking score over two settings, for each method that was run with several values of just two.
+
+        Rows are the values of the first setting, columns those of the second, in rising order; nan where a pair of
+        values was not run.
+        """
+        import pandas as pd
+
+        value = {r.method: r.estimate.value for r in self.ranking}
+        families: dict[Any, list[str]] = {}
+        for name, options in self.settings.items():
+            families.setdefault(options.get("method"), []).append(name)
+        found = []
+        for names in families.values():
+            rows = pd.DataFrame([self.settings[name] for name in names], index=names).astype(object)
+            varied = [key for key in rows if rows[key].astype(str).nunique() > 1]
+            if len(names) >= 4 and len(varied) == 2 and not rows[varied].astype(str).duplicated().any():
+                rows["value"] = pd.Series(value)
+                found.append(rows.pivot(index=varied[0], columns=varied[1], values="value").astype(float))
+        return found

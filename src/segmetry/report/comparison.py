@@ -183,6 +183,9 @@ def comparison_figures(comparison: Comparison, *, families: Families) -> dict[st
     gaps = {r.method: _gap(r.to_best) for r in comparison.ranking if r.to_best is not None}
     if gaps:
         drawings["differences"] = score_figures.forest(gaps, best=comparison.methods[0], name=name, unit=unit)
+    best = best_of(comparison.ranked_by, families)
+    for number, grid in enumerate(comparison.grids()):
+        drawings[f"settings-{number}"] = score_figures.heat(grid, name=name, best=best, unit=unit)
     seconds = values_of(comparison, "cost.seconds").median()
     spent = {
         m: score_figures.Spent(float(seconds[m]), r.estimate.value, r.estimate.low, r.estimate.high)
