@@ -120,7 +120,7 @@ def topology_scores(
 
     Notes
     -----
-    Skeletons are those of scikit-image's `skeletonize` (Zhang in 2D, Lee in 3D). A skeleton depends on the order of
+    Skeletons are thinned by the rule of Guo and Hall in 2D, by that of Lee in 3D (scikit-image). A skeleton depends on the order of
     thinning, so that a turn of the image may move it by a pixel. Betti numbers: see `betti_numbers`.
 
     References
@@ -181,7 +181,7 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
     >>> bar = np.zeros((5, 9), bool)
     >>> bar[1:4, 1:8] = True
     >>> skeleton(bar).astype(int)[2]
-    array([0, 1, 1, 1, 1, 1, 0, 0, 0])
+    array([0, 0, 1, 1, 1, 1, 1, 0, 0])
     """
     if not mask.any():
         return np.zeros_like(mask)
