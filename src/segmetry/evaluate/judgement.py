@@ -277,7 +277,7 @@ def judge(
     if probability is not None:
         histogram = count_scores(t, probability, ignore=not_judged)
         values["semantic"] |= _plain(histogram.scores() | calibration_of(histogram))
-    moved = misalignment(t, p)
+    moved = misalignment(t, p, ignore=not_judged)
     return ImageScores(
         name,
         rules.kind,

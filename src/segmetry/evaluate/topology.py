@@ -120,8 +120,8 @@ def topology_scores(
 
     Notes
     -----
-    Skeletons are thinned by the rule of Guo and Hall in 2D, by that of Lee in 3D (scikit-image). A skeleton depends on the order of
-    thinning, so that a turn of the image may move it by a pixel. Betti numbers: see `betti_numbers`.
+    Skeletons are thinned by the rule of Guo and Hall in 2D, by that of Lee in 3D (scikit-image). A skeleton depends on
+    the order of thinning, so that a turn of the image may move it by a pixel. Betti numbers: see `betti_numbers`.
 
     References
     ----------
