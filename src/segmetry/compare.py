@@ -28,7 +28,7 @@ from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
 from segmetry.measure import label
-from segmetry.partners import FilePair, pair_files
+from segmetry.partners import FilePair, pair_files, some_names
 from segmetry.pipeline import Provenance, make_provenance, write_json
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
@@ -306,9 +306,20 @@ def compare(
         len(trials.names),
         len(set(groups)) if groups is not None else len(trials.names),
         tuple(trials.failures),
-        tuple(dict.fromkeys(f"{i.name}, {m}: {n}" for m in methods for i in trials.scores[m] for n in i.notes)),
+        tuple(_notes(trials, methods)),
         settings or {},
     )
+
+
+def _notes(trials: Trials, methods: Sequence[str]) -> Iterator[str]:
+    """Yield what is to be said of the images of each method: one line for all images of which the same is said."""
+    for method in methods:
+        said: dict[str, list[str]] = {}
+        for one in trials.scores[method]:
+            for note in one.notes:
+                said.setdefault(note.partition(": the overlap")[0], []).append(one.name)
+        for note, names in said.items():
+            yield f"{method}: {note}: {some_names(names)} ({len(names)} of {len(trials.names)} images)"
 
 
 def _badness_free(images: Sequence[ImageScores], rank_by: str, score: Score) -> np.ndarray:

@@ -64,7 +64,7 @@ def pair_files(first: Path, truth: Path, *, ids: Collection[str] | None = None, 
         near = difflib.get_close_matches(missing[0], ours, n=1, cutoff=0.7)
         hint = f"{first} holds {near[0]!r} instead of {missing[0]!r}?" if near else f"none of that name is in {first}"
         raise ReadError(
-            f"{len(missing)} of {len(wanted)} truths have no {what}: {_some(missing)}; {hint}; "
+            f"{len(missing)} of {len(wanted)} truths have no {what}: {some_names(missing)}; {hint}; "
             "add them, or name the images to judge with --ids."
         )
     alone = tuple(name for name in ours if name not in theirs)
@@ -88,7 +88,7 @@ def _wanted(ids: Iterable[str], theirs: Mapping[str, Path], truth: Path) -> list
     wanted = list(dict.fromkeys(stem_of(name) if name not in theirs else name for name in ids))
     if absent := [name for name in wanted if name not in theirs]:
         raise ReadError(
-            f"{len(absent)} of {len(wanted)} ids have no truth in {truth}: {_some(absent)}; check the list."
+            f"{len(absent)} of {len(wanted)} ids have no truth in {truth}: {some_names(absent)}; check the list."
         )
     return wanted
 
@@ -138,7 +138,7 @@ def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
         groups[row[0].strip()] = groups[stem_of(row[0].strip())] = row[1].strip()
     if missing := [name for name in names if name not in groups]:
         raise ReadError(
-            f"{path}: names no group for {len(missing)} of {len(names)} images: {_some(missing)}; add them."
+            f"{path}: names no group for {len(missing)} of {len(names)} images: {some_names(missing)}; add them."
         )
     return title, [groups[name] for name in names]
 
@@ -156,6 +156,13 @@ def _rows(path: Path) -> list[list[str]]:
     return rows
 
 
-def _some(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are.
+
+    Examples
+    --------
+    >>> some_names(["a", "b"]), some_names(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
     shown = ", ".join(names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

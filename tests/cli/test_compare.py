@@ -114,6 +114,18 @@ def test_resume_does_only_what_is_missing(data, tmp_path, cli):
     assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items() if p.parent.name != "properties")
 
 
+def test_swapped_predictions_are_told_in_one_line_a_method(data, tmp_path, cli):
+    for k in range(N):
+        write_png(tmp_path / "p" / f"i{k}.png", (truth_of(THREE) == 0).astype(np.uint8))
+    ran = cli(
+        "compare", tmp_path / "p", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path / "out",
+        "-j", 1,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    (note,) = read_json(tmp_path / "out" / "comparison.json")["notes"]
+    assert re.search(r"^p: WARNING: .*inverted.*: i0, i1, i2, i3, i4 and 1 more \(6 of 6 images\)$", note)
+
+
 def test_two_settings_give_a_map(data, tmp_path, cli):
     methods = [f"otsu:min_size={size},smoothing={s}" for size in (1, 2000) for s in (1, 2)]
     ran = cli(
