@@ -104,6 +104,15 @@ def test_no_interval_leaves_the_bounds_of_its_score():
                 assert least <= e.low <= e.high <= most, (family, name)
 
 
+def test_intervals_of_correlations_may_be_negative():
+    """Predictions that know nothing: mcc and kappa scatter about 0, and so must their intervals."""
+    rng = np.random.default_rng(0)
+    noise = [judge(rng.random((20, 20)) < 0.5, rng.random((20, 20)) < 0.5, Rules("semantic")) for _ in range(12)]
+    for family in ("semantic", "semantic_pooled"):
+        for name in ("mcc", "kappa"):
+            assert combine(noise)[family][name].low < 0
+
+
 def test_lengths_are_in_the_unit_of_the_first_image():
     moved = np.roll(TRUTH, 1, axis=1)
     nm = judge(TRUTH, moved, calibration=Calibration((100.0, 100.0), "nm"))

@@ -166,6 +166,27 @@ def test_few_images_bounds_and_equal_images():
     assert math.isnan(mean_over_images([]).value)
 
 
+def test_equal_images_at_a_bound_without_an_opposite_have_no_width():
+    """Jeffreys' interval is of a share of the way between two bounds; a count of splits has no upper one."""
+    for value, bounds in ((0.0, (0.0, math.inf)), (0.0, (-math.inf, math.inf)), (1.0, None)):
+        found = mean_over_images(np.full(8, value), bounds=bounds)
+        assert (found.value, found.low, found.high) == (value, value, value)
+        assert "no width" in found.note
+    correlation = mean_over_images(np.full(10, -1.0), bounds=(-1, 1))
+    perfect = mean_over_images(np.ones(10), bounds=(0, 1))
+    assert (correlation.low, correlation.high) == pytest.approx((-1, 1 - 2 * perfect.low))
+
+
+def test_a_rounded_bound_is_the_bound():
+    perfect = mean_over_images(np.ones(10), bounds=(0, 1))
+    nearly = mean_over_images(np.full(10, 1 - 1e-12), bounds=(0, 1))  # hits / (hits + 1e-12) in a published protocol
+    assert (nearly.low, nearly.high) == pytest.approx((perfect.low, 1))
+    hits = np.array([8, 5, 9, 3, 7, 6, 4, 9, 2, 5])
+    one = pooled({"hits": hits, "overlap": 1.0 * hits}, lambda c: {"sq": c["overlap"] / c["hits"]}, over="objects",
+                 bounds=(0, 1))["sq"]  # fmt: skip
+    assert (one.low, one.high) == pytest.approx((perfect.low, 1))  # though slopes from small steps are not quite 0
+
+
 def test_a_score_that_many_draws_do_not_have():
     counts = {"hits": np.array([3, 0, 0, 0, 0, 0]), "misses": np.array([1, 0, 0, 0, 0, 0])}
     found = pooled(counts, _ratio, over="objects")["recall"]

@@ -23,6 +23,8 @@ FEWEST, FEW = 5, 20
 _LEAST_ERROR = 0.3
 """Least standard error of a draw over that of the sample: without it, a draw of equal images has none, and one such
 image in twenty would stretch the interval to the bounds."""
+_EQUAL = 1e-9
+"""What draws may differ by and be equal, as a share of the value; and a value from its bound."""
 _MEMORY = 4_000_000
 """Weights held at once."""
 
@@ -169,13 +171,15 @@ def ends(
     if n_groups < FEWEST:
         return math.nan, math.nan, f"{n_groups} {what}{'s' * (n_groups != 1)}: too few for an interval"
     few = f"{n_groups} {what}s are few: the interval may be too narrow" if n_groups < FEW else ""
-    error = float(np.sqrt(np.sum(influence**2)))
-    if not error > 1e-9 * max(abs(value), 1e-9):
-        if bounds is not None and value in bounds:
-            shares = proportion_interval(np.array([float(value == most)]), np.array([n_groups]), level)
+    moved = deviation[np.isfinite(deviation)]
+    if moved.size and np.abs(moved).max() <= _EQUAL * max(abs(value), _EQUAL):
+        if math.isfinite(most - least) and min(value - least, most - value) <= _EQUAL:
+            at_most = float(most - value <= _EQUAL)
+            shares = proportion_interval(np.array([at_most]), np.array([n_groups]), level)
             low, high = (least + (most - least) * float(end[0]) for end in shares)
             return low, high, f"all {what}s are at the bound: interval of Jeffreys for a share"
         return value, value, f"all {what}s are equal: the interval has no width"
+    error = float(np.sqrt(np.sum(influence**2)))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = deviation / np.maximum(errors, _LEAST_ERROR * error)
     ratio = ratio[np.isfinite(ratio)]

@@ -29,8 +29,8 @@ SEMANTIC = table_of(
     Score("mean_dice", "high", "mean of dice over the same classes"),
     Score("jaccard", "high", "iou of all classes but the background, pooled over their pixels"),
     Score("frequency_weighted_iou", "high", "mean of iou over the classes, weighted by their pixels in the truth"),
-    Score("mcc", "high", "correlation of truth and prediction (Matthews; of several classes Gorodkin)"),
-    Score("kappa", "high", "agreement beyond that of chance (Cohen)"),
+    Score("mcc", "high", "correlation of truth and prediction (Matthews; of several classes Gorodkin)", least=-1.0),
+    Score("kappa", "high", "agreement beyond that of chance (Cohen)", least=-1.0),
     Score("mae", "low", "mean absolute error of the probability, or of the mask, as 0 and 1"),
 )
 """The semantic scores. Of two classes, precision to dice are those of the foreground; of more, means over classes."""

@@ -94,8 +94,9 @@ def mean_over_images(
     Bootstrap-t: of each draw, the deviation from the mean over its standard error (of a ratio of sums over groups) is
     kept; the quantiles of these, times the standard error of the sample, are the two arms. The standard error of a draw
     is at least 0.3 times that of the sample; and where few groups carry the error (a few images with most of the
-    objects), the arms are longer by Student's quantile for as many groups as that. Where all images are at a bound, the
-    interval is that of Jeffreys for a share; where they are equal elsewhere, it has no width, and a note says so.
+    objects), the arms are longer by Student's quantile for as many groups as that. Where all images are at one of two
+    finite bounds, the interval is that of Jeffreys for a share; where they are equal otherwise, it has no width, and a
+    note says so.
 
     References
     ----------
