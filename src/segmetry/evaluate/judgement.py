@@ -62,10 +62,13 @@ _PIXELWISE = (
     | CALIBRATION
 )
 
+_POOLED = {name: score for name, score in INSTANCE.items() if name not in ("count_error", "splits", "merges")}
+"""Totals grow with the number of images: they say nothing of the images to come, and have no interval."""
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "instance": Family("mean over images", INSTANCE, ("instance",)),
-        "instance_pooled": Family("all objects of all images together", INSTANCE, ("instance",)),
+        "instance_pooled": Family("all objects of all images together", _POOLED, ("instance",)),
         "published_emps": Family("mean over images", PUBLISHED_EMPS, ("instance",)),
         "semantic": Family("mean over images", _PIXELWISE),
         "semantic_pooled": Family("all pixels of all images together", SEMANTIC),
@@ -246,24 +249,26 @@ def judge(
     >>> scores.values["instance"]["ap50"], scores.values["semantic"]["recall"]
     (0.5, 0.5)
     """
-    ignore = rules.ignore
     spacing = calibration.spacing if calibration is not None and calibration.known else None
     tolerance = rules.tolerance * (min(spacing) if spacing else 1.0)
     values: dict[str, dict[str, float]] = {}
     instances: InstanceCounts | None = None
     objects: tuple[Mapping[str, Any], ...] = ()
     t, p = np.asarray(truth), np.asarray(prediction)
-    not_judged = t == ignore if ignore is not None else None
+    not_judged = t == rules.ignore if rules.ignore is not None else None
+    if not_judged is not None:
+        t = np.where(not_judged, t.dtype.type(0), t)  # the value itself may be none that a label can have, such as -1
     if rules.kind == "instance":
-        instances = count_instances(truth, prediction, ignore=ignore)
+        instances = count_instances(t, p, ignore=not_judged)
         values["instance"] = _plain(instances.scores())
         if t.ndim == 2:
-            values["published_emps"] = _plain(published_emps(truth, prediction))
-        values["physical"] = _plain(physical_scores(truth, prediction, calibration=calibration, ignore=not_judged))
+            judged = p if not_judged is None else np.where(not_judged, p.dtype.type(0), p)
+            values["published_emps"] = _plain(published_emps(t, judged))
+        values["physical"] = _plain(physical_scores(t, p, calibration=calibration, ignore=not_judged))
         sides = tuple(length / min(spacing) for length in spacing) if spacing else None
-        rows = object_outcomes(truth, prediction, ignore=ignore, spacing=sides)
+        rows = object_outcomes(t, p, ignore=not_judged, spacing=sides)
         objects = tuple({str(key): value for key, value in row.items()} for row in rows.to_dict("records"))
-        t, p = foreground(t if not_judged is None else np.where(not_judged, 0, t)), foreground(p)
+        t, p = foreground(t), foreground(p)
     classes = rules.classes if rules.kind == "semantic" else {0: "background", 1: "foreground"}
     pixels = count_classes(t, p, classes=classes, ignore=not_judged, probability=probability)
     places: dict[str, Any] = {"ignore": not_judged, "spacing": spacing}
@@ -336,9 +341,9 @@ def combine(
         arrays = {f.name: getattr(stacked, f.name) for f in fields(stacked)}
         found["instance_pooled"] = pooled(
             arrays,
-            lambda sums: InstanceCounts(**sums).scores(),
+            lambda sums: {name: value for name, value in InstanceCounts(**sums).scores().items() if name in _POOLED},
             over="objects",
-            bounds={name: score.bounds for name, score in INSTANCE.items()},
+            bounds={name: score.bounds for name, score in _POOLED.items()},
             **how,
         )
     found["semantic_pooled"] = _pool_pixels(images, how)
