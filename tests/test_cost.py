@@ -24,6 +24,10 @@ def test_memory_is_what_the_call_took_at_its_peak():
     big = costed(lambda: float(np.ones(40 * 2**17).sum()))  # 40 MiB, given back before the call ends
     assert big.peak_memory == pytest.approx(40, abs=8)
     assert costed(lambda: None).peak_memory < 8  # the peak before does not count
+    small = costed(lambda: [np.ones(2**13) for _ in range(320)])  # 20 MiB in pieces
+    del small
+    again = costed(lambda: [np.ones(2**13) for _ in range(320)])
+    assert again.peak_memory == pytest.approx(20, abs=8)  # what was freed before is not had for nothing
 
 
 def test_system_that_does_not_tell(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -63,10 +65,16 @@ def one_thread() -> Iterator[None]:
 
 
 def _reset_peak() -> float:
-    """Set the high-water mark to what is held now, and return it (MiB); nan where that cannot be done."""
+    """Set the high-water mark to what is held now, and return it (MiB); nan where that cannot be done.
+
+    What earlier work has freed is given back to the system first: else it would be used again, unseen.
+    """
     try:
         _CLEAR.write_text("5")
-    except OSError:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        _CLEAR.write_text("5")
+    except (OSError, AttributeError):  # another system, another C library
         return math.nan
     return _read_status("VmHWM")
 
