@@ -23,7 +23,7 @@ from segmetry.cost import costed, one_thread
 from segmetry.errors import OptionError, SegmetryError, ShapeMismatchError
 from segmetry.evaluate.comparison import Comparison, Rank
 from segmetry.evaluate.dependence import Trend, image_properties, object_properties, trend
-from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, combine, judge, score_of, tidy
+from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, combine, judge, same_classes, score_of, tidy
 from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
@@ -232,7 +232,8 @@ def load(out: Path, competitors: Sequence[Competitor], outcomes: Sequence[Outcom
                 found.failures.append((one.name, name, data["error"]))
             found.scores[one.name].append(ImageScores.from_dict(data))
             found.costs[one.name].append(data["cost"])
-    return found
+    alike = iter(same_classes([scores for of_method in found.scores.values() for scores in of_method]))
+    return replace(found, scores={name: [next(alike) for _ in rows] for name, rows in found.scores.items()})
 
 
 def compare(

@@ -13,7 +13,7 @@ import numpy as np
 import segmetry
 from segmetry.errors import OptionError, ReadError, SegmetryError, ShapeMismatchError
 from segmetry.evaluate.agreement import Agreement, agreement
-from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, combine, judge, tidy
+from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, combine, judge, same_classes, tidy
 from segmetry.io.labels import LabelFile, read_labels
 from segmetry.partners import FilePair, pair_files, read_groups, read_ids
 from segmetry.types import Calibration, Estimate
@@ -56,6 +56,13 @@ class Evaluation:
     def table(self) -> pd.DataFrame:
         """Return one row a value: ``image, group, family, score, value``."""
         return tidy(self.images, groups=self.groups)
+
+    def objects(self) -> pd.DataFrame:
+        """Return what became of every object: ``image``, and what `object_outcomes` says; lengths in pixels."""
+        import pandas as pd
+
+        rows = [{"image": one.name} | dict(row) for one in self.images for row in one.objects]
+        return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["image"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: a value with its interval for each score of each family, and ``per_image``."""
@@ -180,7 +187,7 @@ def _judge_all(
             else f"{len(failures)} of {n} pairs cannot be judged: {' | '.join(failures[:_SHOWN])}{more} "
             "(mend them, or name the others with --ids)"
         )
-    return images
+    return same_classes(images)
 
 
 _SHOWN = 5

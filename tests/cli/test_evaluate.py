@@ -93,6 +93,17 @@ def test_probabilities_are_thresholded_and_ranked(tmp_path, cli):
     assert verdict(cli, *arguments, "--threshold", "0.35")["semantic"]["recall"]["value"] == 1
 
 
+def test_probabilities_against_a_mask_of_255(tmp_path, cli):
+    truth = np.tile([0, 0, 255, 255], (20, 10)).astype(np.uint8)
+    save(tmp_path / "t", a=truth, b=0 * truth)
+    (tmp_path / "p").mkdir()
+    for name in "ab":
+        tifffile.imwrite(tmp_path / "p" / f"{name}.tif", np.tile([0.1, 0.6, 0.4, 0.9], (20, 10)).astype(np.float32))
+    data = verdict(cli, "evaluate", tmp_path / "p", tmp_path / "t", "--kind", "semantic")
+    assert data["semantic"]["accuracy"]["value"] == pytest.approx(0.5)
+    assert [row["semantic"]["iou"] for row in data["per_image"]] == pytest.approx([1 / 3, 0])
+
+
 def test_groups_ids_and_files_written(tmp_path, cli):
     images = {f"i{k}": TRUTH if k % 2 else HALF for k in range(6)}
     truth, found = save(tmp_path / "t", **dict.fromkeys(images, TRUTH)), save(tmp_path / "p", **images)
@@ -107,6 +118,9 @@ def test_groups_ids_and_files_written(tmp_path, cli):
     assert read_json(tmp_path / "out" / "evaluation.json") == data
     lines = (tmp_path / "out" / "scores.csv").read_text().splitlines()
     assert lines[0] == "image,group,family,score,value,unit"
+    objects = (tmp_path / "out" / "objects.csv").read_text().splitlines()
+    assert objects[0].startswith("image,truth,prediction,iou,outcome,boundary_distance")
+    assert sum(line.startswith("i0,") and ",missed," in line for line in objects) == 2
     assert "i0,d0,instance,recall,0.3333" in "\n".join(lines)
 
 

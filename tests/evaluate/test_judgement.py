@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from segmetry.errors import OptionError
-from segmetry.evaluate.judgement import FAMILIES, HEADLINE, ImageScores, Rules, combine, judge, score_of, tidy
+from segmetry.evaluate.judgement import (
+    FAMILIES,
+    HEADLINE,
+    ImageScores,
+    Rules,
+    combine,
+    judge,
+    same_classes,
+    score_of,
+    tidy,
+)
 from segmetry.evaluate.ranking import RANKING
 from segmetry.evaluate.reliability import CALIBRATION
 from segmetry.types import Calibration
@@ -156,6 +166,36 @@ def test_any_value_can_mean_not_judged(kind, value):
     assert flat(found) == pytest.approx(flat(everywhere), nan_ok=True)
     right = 1 if kind == "instance" else 650 / 750  # of 30 x 25 judged pixels; 100 of class 1 were called 4
     assert found.values["semantic"]["accuracy"] == pytest.approx(right)
+
+
+def test_masks_of_255_are_masks():
+    mask = TRUTH > 0
+    expected = flat(judge(mask, FOUND > 0, Rules("semantic")))
+    for truth, found in ((255 * mask, FOUND > 0), (mask, 255 * (FOUND > 0)), (255 * mask, 255 * (FOUND > 0))):
+        assert flat(judge(truth, found, Rules("semantic"))) == pytest.approx(expected, nan_ok=True)
+    named = judge(255 * mask, 255 * mask, Rules("semantic", classes={0: "a", 1: "b", 255: "c"}))
+    assert named.values["semantic"]["iou[c]"] == 1
+    with_another = judge(np.where(TRUTH == 2, 255, TRUTH), np.where(TRUTH == 2, 255, 0), Rules("semantic"))
+    assert with_another.values["semantic"]["iou[255]"] == 1
+    assert with_another.values["semantic"]["iou[1]"] == 0
+
+
+def test_means_are_over_the_classes_of_all_images():
+    """One image shows class 1 on background, the other two classes: both are scored over three."""
+    one = np.array([[0, 0, 0, 1, 1, 1, 1, 1]])
+    two = np.array([[0, 0, 1, 1, 2, 2, 2, 2]])
+    images = [judge(one, np.array([[0, 0, 1, 1, 1, 1, 0, 0]]), Rules("semantic")), judge(two, two, Rules("semantic"))]
+    assert images[0].values["semantic"]["iou"] == 3 / 6  # alone: of the foreground
+    alike = same_classes(images)
+    assert alike[0].values["semantic"]["iou"] == pytest.approx((2 / 5 + 3 / 6) / 2)  # the mean over the classes it has
+    assert alike[0].values["semantic"]["iou[1]"] == 3 / 6
+    assert math.isnan(alike[0].values["semantic"]["iou[2]"])
+    assert alike[0].values["semantic"]["boundary_f1"] == images[0].values["semantic"]["boundary_f1"]
+    assert flat(alike[1]) == pytest.approx(flat(images[1]), nan_ok=True)
+    found = combine(images)
+    assert found["semantic"]["iou"].value == pytest.approx((0.45 + 1) / 2)
+    assert found["semantic"]["iou[1]"].value == pytest.approx((3 / 6 + 1) / 2)
+    assert same_classes(alike)[0] is alike[0]
 
 
 def test_pooled_scores_are_no_totals():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -227,7 +227,8 @@ def judge(
     Parameters
     ----------
     truth, prediction : arrays of int or bool, one shape, 2D or 3D
-        Label images; 0 is background.
+        Label images; 0 is background. Where both are masks, of 1 or of 255, that is the same class
+        unless `Rules.classes` says otherwise.
     rules : Rules
     name : str
         What the image is called in tables.
@@ -269,6 +270,8 @@ def judge(
         rows = object_outcomes(t, p, ignore=not_judged, spacing=sides)
         objects = tuple({str(key): value for key, value in row.items()} for row in rows.to_dict("records"))
         t, p = foreground(t), foreground(p)
+    elif rules.classes is None and _is_mask(t) and _is_mask(p):
+        t, p = foreground(t), foreground(p)
     classes = rules.classes if rules.kind == "semantic" else {0: "background", 1: "foreground"}
     pixels = count_classes(t, p, classes=classes, ignore=not_judged, probability=probability)
     places: dict[str, Any] = {"ignore": not_judged, "spacing": spacing}
@@ -295,8 +298,43 @@ def judge(
     )
 
 
+def _is_mask(labels: np.ndarray) -> bool:
+    """Return whether the only label is 1, or 255 as many programs write masks."""
+    if labels.dtype.kind not in "biu" or not labels.size:
+        return False
+    low, high = labels.min(), labels.max()
+    return low >= 0 and (high <= 1 or (high == 255 and not np.any((labels != 0) & (labels != 255))))
+
+
 def _plain(scores: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items()}
+
+
+def same_classes(images: Sequence[ImageScores]) -> list[ImageScores]:
+    """Return the images with their pixel scores taken over the classes that any of them has.
+
+    An image judged alone shows what it has: where only one class lies on the background, `precision` is that class's,
+    and where there are more it is their mean. Means over images need one of the two.
+
+    Examples
+    --------
+    >>> truth = np.array([[0, 0, 1, 1], [0, 0, 2, 2]])
+    >>> one = judge(truth[:1], np.array([[0, 1, 1, 1]]), Rules("semantic"))
+    >>> two = judge(truth, truth, Rules("semantic"))
+    >>> [round(image.values["semantic"]["iou"], 3) for image in (one, *same_classes([one, two]))]
+    [0.667, 0.583, 1.0]
+    """
+    if len({one.pixels.values for one in images}) < 2:
+        return list(images)
+    together = SemanticCounts.stack([one.pixels for one in images])
+    found = []
+    for k, one in enumerate(images):
+        error = None if together.absolute_error is None else together.absolute_error[k]
+        pixels = SemanticCounts(together.confusion[k], together.values, together.names, error)
+        rest = {name: v for name, v in one.values["semantic"].items() if name.partition("[")[0] not in SEMANTIC}
+        values = {**one.values, "semantic": _plain(pixels.scores()) | rest}
+        found.append(replace(one, values=values, pixels=pixels))
+    return found
 
 
 def combine(
@@ -312,7 +350,7 @@ def combine(
     Parameters
     ----------
     images : sequence of ImageScores
-        All of one kind.
+        All of one kind; of classes, `same_classes` is taken first.
     groups : sequence of str, optional
         Publication or specimen of each image; drawn as a whole, since its images resemble each other.
     n_resamples, level, seed
@@ -325,6 +363,7 @@ def combine(
     """
     if not images:
         raise OptionError("there are no images to judge.")
+    images = same_classes(images)
     how: dict[str, Any] = {"groups": groups, "n_resamples": n_resamples, "level": level, "seed": seed}
     unit = images[0].unit
     found: dict[str, dict[str, Estimate]] = {}
