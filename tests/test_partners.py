@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segmetry.errors import ReadError
-from segmetry.partners import pair_files, read_groups, read_ids
+from segmetry.partners import pair_files, read_groups, read_ids, read_properties
 
 
 def save(folder: Path, *names: str) -> Path:
@@ -90,6 +90,23 @@ def test_bad_groups(tmp_path, text, says):
     (tmp_path / "g.csv").write_text(text)
     with pytest.raises(ReadError, match=says):
         read_groups(tmp_path / "g.csv", ["a", "b"])
+
+
+def test_properties_are_the_columns_of_numbers(tmp_path):
+    (tmp_path / "p.csv").write_text("image,dose,operator,tilt\na.tif,40,Ann,1.5\nb,,Bob,2\nx,9,Eve,3\n")
+    found = read_properties(tmp_path / "p.csv", ["b", "a", "c"])
+    assert set(found) == {"dose", "tilt"}
+    assert found["dose"] == pytest.approx([np.nan, 40, np.nan], nan_ok=True)
+    assert found["tilt"] == pytest.approx([2, 1.5, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("image,dose\nx,4\n", "none of the 1 images"), ("image,who\na,Ann\n", "no column of numbers")]
+)
+def test_bad_properties(tmp_path, text, says):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(ReadError, match=says):
+        read_properties(tmp_path / "p.csv", ["a"])
 
 
 def test_list_that_is_not_there(tmp_path):

@@ -244,6 +244,7 @@ def compare(
     group_name: str = "",
     rank_by: str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    properties: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Return how methods compare on the same images.
@@ -260,6 +261,8 @@ def compare(
         Full name of a score; `HEADLINE` of the kind by default.
     settings : mapping of method to mapping, optional
         The options of each method, as data.
+    properties : mapping of str to (n,) sequence, optional
+        Numbers of each image of `trials` that scores are set against too, such as its dose.
     seed : int
         Of the bootstrap.
 
@@ -289,7 +292,7 @@ def compare(
     objects = pd.concat([_objects(trials, method, groups) for method in methods], ignore_index=True)
     trends = {
         method: (
-            *_image_trends(trials, values[method], rank_by, groups, seed),
+            *_image_trends(trials, values[method], rank_by, properties or {}, groups, seed),
             *_object_trends(objects[objects["method"] == method] if len(objects) else objects, seed),
         )
         for method in methods
@@ -421,12 +424,22 @@ OBJECT_TRENDS = (("equivalent_diameter", "diameter", "px"), ("contrast_relative"
 
 
 def _image_trends(
-    trials: Trials, values: np.ndarray, rank_by: str, groups: Sequence[str] | None, seed: int
+    trials: Trials,
+    values: np.ndarray,
+    rank_by: str,
+    properties: Mapping[str, Sequence[float]],
+    groups: Sequence[str] | None,
+    seed: int,
 ) -> Iterator[Trend]:
-    name = score_name(rank_by)
-    for key, words, unit in IMAGE_TRENDS:
-        found = np.array([_number(known["image"].get(key)) for known in trials.properties])
+    measured = {
+        (words, unit): [_number(known["image"].get(key)) for known in trials.properties]
+        for key, words, unit in IMAGE_TRENDS
+    }
+    given = {(words, ""): list(numbers) for words, numbers in properties.items()}
+    for (words, unit), numbers in (given | measured).items():
+        found = np.array(numbers)
         if np.isfinite(found).any():
+            name = score_name(rank_by)
             yield trend(values, found, name=name, against_name=words, unit=unit, groups=groups, seed=seed)
 
 

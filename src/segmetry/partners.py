@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,40 @@ def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
             f"{path}: names no group for {len(missing)} of {len(names)} images: {some_names(missing)}; add them."
         )
     return title, [groups[name] for name in names]
+
+
+def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
+    """Return numbers that a table gives for each image: dose, tilt, thickness... by the head of their column.
+
+    Parameters
+    ----------
+    path : path
+        CSV with a head: the image's name first, then columns of numbers. An empty cell is nan; columns that hold other
+        words are left out.
+    names : sequence of str
+        The images to judge; one that the table lacks has nan.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or has no column of numbers, or names none of the images.
+    """
+    head, *rows = _rows(path)
+    found = {stem_of(row[0].strip()): row for row in rows}
+    chosen = [found.get(name, []) for name in names]
+    if not any(chosen):
+        raise ReadError(f"{path}: names none of the {len(names)} images; its first column holds their names.")
+    columns = {}
+    for k, title in enumerate(head[1:], 1):
+        try:
+            numbers = [float(row[k]) if len(row) > k and row[k].strip() else math.nan for row in chosen]
+        except ValueError:
+            continue
+        if any(map(math.isfinite, numbers)):
+            columns[title.strip()] = numbers
+    if not columns:
+        raise ReadError(f"{path}: has no column of numbers beside the names; a first line names the columns.")
+    return columns
 
 
 def _rows(path: Path) -> list[list[str]]:

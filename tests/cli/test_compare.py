@@ -163,11 +163,14 @@ def test_json_is_the_file(data, tmp_path, cli):
 
 def test_groups_are_drawn(data, tmp_path, cli):
     (tmp_path / "g.csv").write_text("id,specimen\n" + "".join(f"i{k},s{k // 2}\n" for k in range(N)))
+    (tmp_path / "p.csv").write_text("image,dose\n" + "".join(f"i{k},{2**k}\n" for k in range(N)))
     ran = cli(
         "compare", "otsu", data / "blind", "--images", data / "images", "--truth", data / "truth",
-        "-o", tmp_path / "out", "--groups", tmp_path / "g.csv", "-j", 1,
+        "-o", tmp_path / "out", "--groups", tmp_path / "g.csv", "-j", 1, "--properties", tmp_path / "p.csv",
     )  # fmt: skip
     assert "3 specimens" in ran.out
+    trends = read_json(tmp_path / "out" / "comparison.json")["trends"]["otsu"]
+    assert {"dose", "contrast", "noise"} <= {t["against"] for t in trends}
     assert read_json(tmp_path / "out" / "comparison.json")["ranking"][1]["to_best"]["p_value"] == 2 / 2**3
 
 

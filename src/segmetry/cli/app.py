@@ -137,7 +137,9 @@ def evaluate(
         typer.Option("--threshold", help="Predictions are scores; from this value on a pixel is foreground."),
     ] = None,
     pixel_size: PixelSize = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and evaluation.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for scores.csv, objects.csv and evaluation.json.")
+    ] = None,
     json_: Json = False,
 ) -> int:
     """Judge label images against the truth: every score with its interval.
@@ -176,6 +178,10 @@ def compare(
     classes: Classes = None,
     ignore: Ignore = None,
     tolerance: Tolerance = 2.0,
+    properties: Annotated[
+        Path | None,
+        typer.Option("--properties", help="CSV of image and numbers (dose, tilt) that scores are set against."),
+    ] = None,
     rank_by: Annotated[
         str | None,
         typer.Option("--rank-by", help="Score that ranks. [default: instance.ap50, or semantic.mean_iou]"),
@@ -202,6 +208,7 @@ def compare(
         rules,
         ids=ids,
         groups=groups,
+        properties=properties,
         rank_by=rank_by,
         pixel_size=pixel_size,
         scale=scale,

@@ -91,13 +91,15 @@ def evaluate_paths(
 
         write_table(out / "scores.csv", found.table())
         write_json(out / "evaluation.json", found.as_dict())
+        if rules.kind == "instance":
+            write_table(out / "objects.csv", found.objects())
     if as_json:
         print(json.dumps(plain(found.as_dict()), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         for line in _lines(found):
             print(line)
         if out is not None:
-            print(f"written: {out / 'scores.csv'}, {out / 'evaluation.json'}")
+            print(f"written: {', '.join(str(path) for path in sorted(out.glob('*.csv')))}, {out / 'evaluation.json'}")
     for note in found.notes:
         print(f"segmetry: {note}", file=sys.stderr)
     return 0
@@ -112,6 +114,7 @@ def compare_methods(
     *,
     ids: Path | None,
     groups: Path | None,
+    properties: Path | None,
     rank_by: str | None,
     pixel_size: str | None,
     scale: str | None,
@@ -127,7 +130,7 @@ def compare_methods(
     from segmetry.evaluate.judgement import HEADLINE, score_of
     from segmetry.gather import describe_run
     from segmetry.io import write_table
-    from segmetry.partners import pair_files, read_groups, read_ids
+    from segmetry.partners import pair_files, read_groups, read_ids, read_properties
     from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.compared import write_comparison
@@ -137,10 +140,12 @@ def compare_methods(
     competitors = tuple(parse_competitors(methods, base))
     found = pair_files(images, truth, ids=read_ids(ids) if ids is not None else None, what="image")
     trials = compare.make_trials(competitors, found.pairs)
+    names = [trial.folder for trial in trials]
+    known = read_properties(properties, names) if properties is not None else {}
     group_name, owner = "", {}
     if groups is not None:
-        group_name, owners = read_groups(groups, [trial.folder for trial in trials])
-        owner = dict(zip([trial.folder for trial in trials], owners, strict=True))
+        group_name, owners = read_groups(groups, names)
+        owner = dict(zip(names, owners, strict=True))
     open_output(out)
     work = compare.CompareWork(competitors, out, rules)
     outcomes, stopped = collect(trials, work, jobs=jobs, done=work.is_done if resume else None)
@@ -154,6 +159,7 @@ def compare_methods(
         groups=[owner[name] for name in left.names] if owner else None,
         group_name=group_name,
         rank_by=rank_by,
+        properties={key: [dict(zip(names, row))[name] for name in left.names] for key, row in known.items()},
         settings={c.name: c.recipe.method.as_dict() for c in competitors if c.recipe},
     )
     write_table(out / "scores.csv", compared.table)
