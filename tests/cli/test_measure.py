@@ -26,6 +26,7 @@ from cli_images import (
 )
 from PIL import Image as PillowImage
 
+from segmetry.cli import main
 from segmetry.synth import simulate
 
 FAST = ("-m", "otsu", "--scale", "metadata", "--jobs", "1")
@@ -473,14 +474,21 @@ class TestInputs:
             assert self.folders(tmp_path) == ["a"]
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Two images, measured once for all tests."""
+    folder = tmp_path_factory.mktemp("measured")
+    for i, name in enumerate(("a", "b")):
+        write_tiff(folder / f"in/{name}.tif", three_disks(i))
+    assert main([str(a) for a in ("measure", folder / "in", "-o", folder / "out", *FAST)]) == 0
+    return folder
+
+
 class TestResume:
     @pytest.fixture
-    def batch(self, cli, tmp_path):
-        """Two images, measured."""
-        for i, name in enumerate(("a", "b")):
-            write_tiff(tmp_path / f"in/{name}.tif", three_disks(i))
-        assert cli("measure", tmp_path / "in", "-o", tmp_path / "out", *FAST).code == 0
-        return tmp_path
+    def batch(self, measured, tmp_path):
+        """A copy of it, to be changed."""
+        return shutil.copytree(measured, tmp_path / "batch")
 
     def again(self, cli, folder, *more):
         """Run with --resume; return the names of the images that were done again."""
