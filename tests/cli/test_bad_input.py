@@ -298,7 +298,9 @@ def fill_the_disk(monkeypatch, name: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-@pytest.mark.parametrize("name", ["labels", "regions", "summary", "overlay", "report"])
+@pytest.mark.parametrize(
+    "name", ["summary", *(pytest.param(n, marks=pytest.mark.slow) for n in ("labels", "regions", "overlay", "report"))]
+)
 def test_a_disk_that_fills_up_at_any_file(cli, tmp_path, monkeypatch, name):
     """One line, exit code 1, and no folder that looks like a result."""
     path = write_tiff(tmp_path / "a.tif", three_disks())

@@ -186,6 +186,7 @@ def test_thinning_is_that_of_scikit_image(m, n, seed, sigma, share):
     assert (thinned(mask) == thin(np.pad(mask, 1))[1:-1, 1:-1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_thinning_of_large_masks_is_that_of_scikit_image(seed):
     rng = np.random.default_rng(seed)

@@ -289,6 +289,7 @@ def test_saturated_particles_are_said(make_result):
     assert not any("saturated" in w for w in warnings_of(result))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_particles_make_a_light_page(make_result, tmp_path):
     result = make_result(40)
     table = pd.concat([result.table] * 2500, ignore_index=True)
