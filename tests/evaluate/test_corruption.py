@@ -28,9 +28,8 @@ def test_perfect_truth_scores_one(spoiled):
 def test_every_headline_score_falls(spoiled, what):
     for name in ("ours.map", "ours.pq"):
         assert spoiled[what][name] < 0.99, name
-    for name in ("ours.ap50", "ours.ap75"):  # a pixel of dilation may leave every particle above these overlaps
-        assert spoiled[what][name] <= 1, name
-        if what not in ("erode 1 px", "dilate 1 px"):
+    if what not in ("erode 1 px", "dilate 1 px"):  # a pixel may leave every particle above these overlaps
+        for name in ("ours.ap50", "ours.ap75"):
             assert spoiled[what][name] < 1, name
 
 

@@ -76,6 +76,7 @@ def test_floats_are_off_by_less_than_a_level():
     )
 
 
+@pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")
     classification = pytest.importorskip("torchmetrics.classification")

@@ -187,7 +187,7 @@ def test_thinning_is_that_of_scikit_image(m, n, seed, sigma, share):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 4))])
 def test_thinning_of_large_masks_is_that_of_scikit_image(seed):
     rng = np.random.default_rng(seed)
     for sigma in (0, 0.6, 1, 2, 4, 8):
