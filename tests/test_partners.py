@@ -112,3 +112,17 @@ def test_bad_properties(tmp_path, text, says):
 def test_list_that_is_not_there(tmp_path):
     with pytest.raises(ReadError, match="no such file"):
         read_ids(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("there", ["A", "a_mask", "pred_a"])
+def test_file_under_a_like_name_is_pointed_out(tmp_path, there):
+    first, truth = save(tmp_path / "p", f"{there}.npy"), save(tmp_path / "t", "a.npy")
+    with pytest.raises(ReadError, match=rf"{there}\.npy may belong to a\.npy: give both one name"):
+        pair_files(first, truth)
+
+
+@pytest.mark.parametrize("text", [",id,doi\n0,a,x\n1,b,y\n", "id;doi\na;x\nb;y\n", "doi\tid\nx\ta\ny\tb\n"])
+def test_columns_are_found_by_their_heads(tmp_path, text):
+    (tmp_path / "g.csv").write_text(text)
+    assert read_ids(tmp_path / "g.csv") == ["a", "b"]
+    assert read_groups(tmp_path / "g.csv", ["a", "b"]) == ("doi", ["x", "y"])

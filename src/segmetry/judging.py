@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import segmetry
-from segmetry.errors import OptionError, ReadError, SegmetryError, ShapeMismatchError
+from segmetry.errors import OptionError, ReadError, SegmetryError
 from segmetry.evaluate.agreement import Agreement, agreement
 from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, combine, judge, same_classes, tidy
 from segmetry.io.labels import LabelFile, read_labels
+from segmetry.label_checks import check_classes, check_shapes, check_two_classes, mask_note, same_foreground
 from segmetry.partners import FilePair, pair_files, read_groups, read_ids
 from segmetry.types import Calibration, Estimate
 
@@ -178,7 +179,8 @@ def _judge_all(
         try:
             images.append(judge_pair(pair, rules, threshold=threshold, pixel_size=pixel_size))
         except SegmetryError as error:
-            failures.append(f"{pair.name}: {error}" if pair.name not in str(error) else str(error))
+            named = any(str(path) in str(error) for path in (pair.first, pair.truth))
+            failures.append(str(error) if named else f"{pair.first}: {error}")
     if failures:
         more = f" | and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise ReadError(
@@ -224,14 +226,20 @@ def judge_pair(
     """
     truth = read_labels(pair.truth)
     found = read_labels(pair.first, scores=rules.kind == "semantic")
-    if truth.values.shape != found.values.shape:
-        raise ShapeMismatchError(
-            f"{pair.first} is {found.values.shape} but its truth {pair.truth} is {truth.values.shape}; "
-            "undo the resizing of the prediction, or crop both to the same window."
-        )
+    check_shapes(found.values, truth.values, pair.first, pair.truth)
     labels, probability = _thresholded(pair.first, found, threshold)
+    if probability is not None:
+        check_two_classes(truth.values, pair.first, pair.truth, rules.ignore)
+    check_classes(truth.values, pair.truth, rules)
+    check_classes(labels, pair.first, rules)
+    labels = same_foreground(labels, truth.values, rules)
     calibration = truth.calibration if pixel_size is None else Calibration.from_text(pixel_size, truth.values.ndim)
-    return judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
+    scores = judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
+    if rules.kind != "instance":
+        return scores
+    pairs = ((labels, pair.first, "prediction"), (truth.values, pair.truth, "truth"))
+    odd = [note for values, path, what in pairs if (note := mask_note(values, path, what))]
+    return replace(scores, notes=(*scores.notes, *odd))
 
 
 def _thresholded(path: Path, found: LabelFile, threshold: float | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -245,6 +253,11 @@ def _thresholded(path: Path, found: LabelFile, threshold: float | None) -> tuple
     ):
         raise ReadError(
             f"{path}: holds {values.dtype} from {values.min():g} to {values.max():g}; "
-            "scores are fractions from 0 to 1, or 8- or 16-bit whole numbers."
+            "scores are fractions from 0 to 1 (of logits take the sigmoid), or 8- or 16-bit whole numbers."
+        )
+    if threshold is not None and not fractions and threshold < 1 < values.max():
+        raise OptionError(
+            f"{path}: holds whole numbers up to {values.max()}, all above the threshold {threshold:g} but 0; "
+            f"give one in their range, such as {np.iinfo(values.dtype).max // 2 + 1}."
         )
     return (values >= (0.5 if threshold is None else threshold)).astype(np.int32), values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,14 +63,25 @@ def pair_files(first: Path, truth: Path, *, ids: Collection[str] | None = None, 
     ours, theirs = _by_name(first), _by_name(truth)
     wanted = list(theirs) if ids is None else _wanted(ids, theirs, truth)
     if missing := [name for name in wanted if name not in ours]:
-        near = difflib.get_close_matches(missing[0], ours, n=1, cutoff=0.7)
-        hint = f"{first} holds {near[0]!r} instead of {missing[0]!r}?" if near else f"none of that name is in {first}"
+        near = _near(missing[0], ours)
+        mend = (
+            f"{ours[near]} may belong to {theirs[missing[0]].name}: give both one name"
+            if near
+            else "add them, or name the images to judge with --ids"
+        )
         raise ReadError(
-            f"{len(missing)} of {len(wanted)} truths have no {what}: {some_names(missing)}; {hint}; "
-            "add them, or name the images to judge with --ids."
+            f"{first}: {len(missing)} of {len(wanted)} truths have no {what}: {some_names(missing)}; {mend}."
         )
     alone = tuple(name for name in ours if name not in theirs)
     return FilePairs(tuple(FilePair(name, ours[name], theirs[name]) for name in wanted), alone)
+
+
+def _near(name: str, known: Iterable[str]) -> str | None:
+    """Return a name that may mean the same: other capitals, something added before or behind, a slip of the pen."""
+    folded = {one.casefold(): one for one in known}
+    longer = (one for low, one in folded.items() if low.startswith(name.casefold()) or low.endswith(name.casefold()))
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
+    return next(longer, folded[close[0]] if close else None)
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -95,7 +107,9 @@ def _wanted(ids: Iterable[str], theirs: Mapping[str, Path], truth: Path) -> list
 
 
 def read_ids(path: Path) -> list[str]:
-    """Return the names that a list holds: one a line, or the first column of a CSV, below a head if it has one.
+    """Return the names that a list holds: one a line, or a column of a CSV.
+
+    The column is the one whose head says so (``id``, ``image``, ``name``, ``file``, ...), else the first.
 
     Raises
     ------
@@ -103,8 +117,8 @@ def read_ids(path: Path) -> list[str]:
         If the file cannot be read or is empty.
     """
     rows = _rows(path)
-    head = rows[0][0].strip().lower()
-    names = [row[0].strip() for row in rows[1 if head in _HEADS else 0 :] if row[0].strip()]
+    column, headed = _column(rows[0])
+    names = [row[column].strip() for row in rows[headed:] if len(row) > column and row[column].strip()]
     if not names:
         raise ReadError(f"{path}: holds no ids; write one a line.")
     return names
@@ -114,13 +128,20 @@ _HEADS = ("id", "ids", "image", "images", "name", "file", "filename", "stem")
 """What the first line may say above a column of names."""
 
 
+def _column(head: Sequence[str]) -> tuple[int, bool]:
+    """Return which column holds the names, and whether the first line is a head."""
+    said = [cell.strip().lower() in _HEADS for cell in head]
+    return (said.index(True), True) if any(said) else (0, False)
+
+
 def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
     """Return what the groups are called, and the group of every name: publication, specimen, annotator...
 
     Parameters
     ----------
     path : path
-        CSV of two columns, the image's name and its group; the head of the second names the groups.
+        CSV with the image's name and its group: the first two columns, or the one whose head says that it holds names
+        (``id``, ``image``, ...) and the one behind it (before it, where it is the last). The head names the groups.
     names : sequence of str
         The images to judge.
 
@@ -132,11 +153,13 @@ def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
     rows = _rows(path)
     if any(len(row) < 2 for row in rows):
         raise ReadError(f"{path}: needs two columns, the image's name and its group, divided by a comma.")
-    headed = rows[0][0].strip().lower() in _HEADS
-    title = rows[0][1].strip() if headed else "group"
+    column, headed = _column(rows[0])
+    own = column + 1 if column + 1 < len(rows[0]) else column - 1
+    title = rows[0][own].strip() if headed else "group"
     groups = {}
-    for row in rows[1 if headed else 0 :]:
-        groups[row[0].strip()] = groups[stem_of(row[0].strip())] = row[1].strip()
+    for row in rows[headed:]:
+        if len(row) > max(column, own):
+            groups[row[column].strip()] = groups[stem_of(row[column].strip())] = row[own].strip()
     if missing := [name for name in names if name not in groups]:
         raise ReadError(
             f"{path}: names no group for {len(missing)} of {len(names)} images: {some_names(missing)}; add them."
@@ -150,8 +173,8 @@ def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
     Parameters
     ----------
     path : path
-        CSV with a head: the image's name first, then columns of numbers. An empty cell is nan; columns that hold other
-        words are left out.
+        CSV with a head: the image's name (as for `read_groups`) and columns of numbers. An empty cell is nan; columns
+        that hold words are left out.
     names : sequence of str
         The images to judge; one that the table lacks has nan.
 
@@ -161,12 +184,15 @@ def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
         If the file cannot be read, or has no column of numbers, or names none of the images.
     """
     head, *rows = _rows(path)
-    found = {stem_of(row[0].strip()): row for row in rows}
+    own, _ = _column(head)
+    found = {stem_of(row[own].strip()): row for row in rows if len(row) > own}
     chosen = [found.get(name, []) for name in names]
     if not any(chosen):
-        raise ReadError(f"{path}: names none of the {len(names)} images; its first column holds their names.")
+        raise ReadError(f"{path}: names none of the {len(names)} images; head the column of their names with 'image'.")
     columns = {}
-    for k, title in enumerate(head[1:], 1):
+    for k, title in enumerate(head):
+        if k == own or not title.strip():
+            continue
         try:
             numbers = [float(row[k]) if len(row) > k and row[k].strip() else math.nan for row in chosen]
         except ValueError:
@@ -181,11 +207,17 @@ def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
 def _rows(path: Path) -> list[list[str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            text = file.read()
+        first = text.partition("\n")[0]
+        divider = next((one for one in ",;\t" if one in first), ",")  # spreadsheets write what their country does
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=divider)
+        rows = [row for row in lines if any(cell.strip() for cell in row)]
     except FileNotFoundError:
         raise ReadError(f"{path}: there is no such file; check the name.") from None
+    except IsADirectoryError:
+        raise ReadError(f"{path}: is a folder; name a CSV.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReadError(f"{path}: is not a CSV that can be read ({error}).") from None
+        raise ReadError(f"{path}: is not a CSV that can be read ({error}); save it as CSV, UTF-8.") from None
     if not rows:
         raise ReadError(f"{path}: is empty; write one name a line.")
     return rows

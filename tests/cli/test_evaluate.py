@@ -217,3 +217,50 @@ def test_bad_options_are_one_line(tmp_path, cli, options, says):
     assert shown.code == 2
     assert says in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_mask_given_for_objects_is_pointed_out(tmp_path, cli):
+    many = np.hstack([TRUTH, np.where(TRUTH > 0, TRUTH + 10, 0)])
+    truth = save(tmp_path / "t", a=many)
+    shown = cli("evaluate", save(tmp_path / "p", a=(many > 0).astype(np.uint8) * 255), truth)
+    assert shown.code == 0
+    assert "seems to be a mask" in shown.err
+    assert "--kind semantic" in shown.err
+    assert "seems" not in cli("evaluate", truth, truth).err
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 255), (255, 1)])
+def test_masks_of_1_and_of_255_are_the_same(tmp_path, cli, ours, theirs):
+    truth = save(tmp_path / "t", a=(TRUTH > 0).astype(np.uint8) * theirs)
+    found = save(tmp_path / "p", a=(HALF > 0).astype(np.uint8) * ours)
+    data = verdict(cli, "evaluate", found, truth, "--kind", "semantic")
+    assert data["semantic"]["iou"]["value"] == pytest.approx(1 / 3)
+    score = np.where(HALF > 0, 200, 3).astype(np.uint8)
+    data = verdict(cli, "evaluate", save(tmp_path / "s", a=score), truth, "--kind", "semantic", "--threshold", "128")
+    assert data["semantic"]["iou"]["value"] == pytest.approx(1 / 3)
+
+
+GREYS = np.arange(2400).reshape(40, 60) % 251
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "says"),
+    [
+        (HALF.T, (), "rows and columns seem swapped"),
+        (np.stack([TRUTH == 0, TRUTH > 0], -1).astype(int), (), "an axis more"),
+        (GREYS.astype(np.uint8), ("--kind", "semantic"), "too many for classes"),
+        (GREYS.astype(np.uint8), ("--kind", "semantic", "--threshold", "0.5"), "such as 128"),
+        (GREYS / 251, ("--kind", "semantic"), "its truth"),  # three numbers in the truth
+        (GREYS / 20, ("--kind", "semantic"), "sigmoid"),
+        (HALF.astype(int) - 5, (), "p/x.npy: prediction holds the label -5"),
+    ],
+)
+def test_what_is_no_label_image_is_named_with_its_file(tmp_path, cli, found, options, says):
+    truth = save(tmp_path / "t", x=TRUTH)
+    (tmp_path / "p").mkdir()
+    np.save(tmp_path / "p" / "x.npy", found)
+    shown = cli("evaluate", tmp_path / "p", truth, *options)
+    assert shown.code == 2
+    assert says in shown.err
+    assert "x.npy" in shown.err
+    assert shown.err.count("\n") == 1
