@@ -475,7 +475,7 @@ class TestInputs:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def two_measured(tmp_path_factory):
     """Two images, measured once for all tests."""
     folder = tmp_path_factory.mktemp("measured")
     for i, name in enumerate(("a", "b")):
@@ -486,9 +486,9 @@ def measured(tmp_path_factory):
 
 class TestResume:
     @pytest.fixture
-    def batch(self, measured, tmp_path):
+    def batch(self, two_measured, tmp_path):
         """A copy of it, to be changed."""
-        return shutil.copytree(measured, tmp_path / "batch")
+        return shutil.copytree(two_measured, tmp_path / "batch")
 
     def again(self, cli, folder, *more):
         """Run with --resume; return the names of the images that were done again."""
