@@ -22,9 +22,10 @@ from segmetry.competitors import Competitor
 from segmetry.cost import costed, one_thread
 from segmetry.errors import OptionError, SegmetryError, ShapeMismatchError
 from segmetry.evaluate.comparison import Comparison, Rank
-from segmetry.evaluate.dependence import Trend, image_properties, object_properties, trend
+from segmetry.evaluate.dependence import Trend, trend
 from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, combine, judge, same_classes, score_of, tidy
 from segmetry.evaluate.paired import paired_difference
+from segmetry.evaluate.properties import image_properties, object_properties
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
 from segmetry.measure import label

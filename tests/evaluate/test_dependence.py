@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.ndimage import distance_transform_edt
 
 from segmetry.errors import OptionError, ShapeMismatchError
-from segmetry.evaluate.dependence import image_properties, object_properties, trend
+from segmetry.evaluate.dependence import trend
+from segmetry.evaluate.properties import image_properties, object_properties
 
 
 def _of(score, against, **options):

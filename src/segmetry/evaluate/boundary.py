@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from segmetry.errors import CalibrationError, OptionError
 from segmetry.evaluate.pair import Pair, check_pair
-from segmetry.evaluate.ratios import mean_over, over
+from segmetry.evaluate.ratios import harmonic, mean_over, over
 from segmetry.evaluate.scores import Score, table_of
 
 BOUNDARY = table_of(
@@ -62,9 +62,8 @@ class BoundaryCounts:
         n_truth, n_prediction = np.asarray(self.n_truth, float), np.asarray(self.n_prediction, float)
         precision = over(self.n_prediction_near, n_prediction)
         recall = over(self.n_truth_near, n_truth)
-        p, r = np.nan_to_num(precision), np.nan_to_num(recall)
-        f1 = np.where(p + r > 0, over(2 * p * r, p + r), 0.0)
-        return {"precision": precision, "recall": recall, "f1": np.where(n_truth + n_prediction > 0, f1, np.nan)}
+        f1 = np.where(n_truth + n_prediction > 0, harmonic(precision, recall), np.nan)
+        return {"precision": precision, "recall": recall, "f1": f1}
 
     def class_means(self) -> dict[str, np.ndarray]:
         """Return the means over the classes, the last axis, that have a boundary in the truth.

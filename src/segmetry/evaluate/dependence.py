@@ -14,8 +14,6 @@ import numpy as np
 
 from segmetry.errors import OptionError, ShapeMismatchError
 from segmetry.evaluate.bootstrap import FEWEST, Groups, decimals, draws, ends_of_sums, groups_of
-from segmetry.evaluate.properties import image_properties as image_properties
-from segmetry.evaluate.properties import object_properties as object_properties
 from segmetry.measure.uncertainty import student
 from segmetry.types import Estimate
 

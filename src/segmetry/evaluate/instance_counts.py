@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from segmetry.evaluate.ratios import over
 from segmetry.evaluate.scores import Score, table_of
 
 LEVELS = np.arange(10, 20) / 20  # as quotients, so that an overlap of exactly 3/5 reaches the level 0.6
@@ -128,9 +129,9 @@ class InstanceCounts:
         tp, fp, fn = (np.asarray(x, float) for x in (self.tp, self.fp, self.fn))
         n_truth, n_prediction = tp[..., 0] + fn[..., 0], tp[..., 0] + fp[..., 0]
         none = (n_truth == 0) & (n_prediction == 0)
-        ap = _ratio(tp, tp + fp + fn)[..., :10]
+        ap = over(tp, tp + fp + fn, 1.0)[..., :10]
         hits, wrong = tp[..., 10], fp[..., 10] + fn[..., 10]
-        sq, rq = _ratio(self.iou, hits, np.where(none, 1.0, 0.0)), _ratio(hits, hits + wrong / 2)
+        sq, rq = over(self.iou, hits, np.where(none, 1.0, 0.0)), over(hits, hits + wrong / 2, 1.0)
         both = none | ((n_truth > 0) & (n_prediction > 0))
         nothing = np.where(none, 0.0, np.nan)
         return {
@@ -138,23 +139,17 @@ class InstanceCounts:
             "ap75": ap[..., 5],
             "ap90": ap[..., 8],
             "map": ap.mean(axis=-1),
-            "precision": _ratio(tp[..., 0], n_prediction, np.where(none, 1.0, 0.0)),
-            "recall": _ratio(tp[..., 0], n_truth, np.where(none, 1.0, 0.0)),
-            "f1": _ratio(2 * tp[..., 0], n_truth + n_prediction),
+            "precision": over(tp[..., 0], n_prediction, np.where(none, 1.0, 0.0)),
+            "recall": over(tp[..., 0], n_truth, np.where(none, 1.0, 0.0)),
+            "f1": over(2 * tp[..., 0], n_truth + n_prediction, 1.0),
             "pq": sq * rq,
             "sq": sq,
             "rq": rq,
             "count_error": n_prediction - n_truth,
-            "count_error_relative": _ratio(n_prediction - n_truth, n_truth, nothing),
+            "count_error_relative": over(n_prediction - n_truth, n_truth, nothing),
             "splits": np.asarray(self.splits, float),
             "merges": np.asarray(self.merges, float),
-            "ari": _ratio(self.rand_gain, self.rand_room, np.where(both, 1.0, 0.0)),
-            "vi_split": _ratio(self.bits_split, self.n_foreground, nothing),
-            "vi_merge": _ratio(self.bits_merge, self.n_foreground, nothing),
+            "ari": over(self.rand_gain, self.rand_room, np.where(both, 1.0, 0.0)),
+            "vi_split": over(self.bits_split, self.n_foreground, nothing),
+            "vi_merge": over(self.bits_merge, self.n_foreground, nothing),
         }
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray, otherwise: float | np.ndarray = 1.0) -> np.ndarray:
-    """Return part / whole, and something else where the whole is 0."""
-    part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.where(whole == 0, otherwise, part / np.where(whole == 0, 1.0, whole))

@@ -1,4 +1,4 @@
-"""Quotients of counts: nan where there is nothing to divide by, never a silent 0."""
+"""Quotients of counts: nan where there is nothing to divide by, unless a score says what it is then."""
 
 from __future__ import annotations
 
@@ -8,16 +8,28 @@ from typing import Any
 import numpy as np
 
 
-def over(a: Any, b: Any) -> np.ndarray:
-    """Return a / b as float64, nan where b is 0; a and b broadcast.
+def over(a: Any, b: Any, otherwise: Any = math.nan) -> np.ndarray:
+    """Return a / b as float64, and `otherwise` where b is 0; all three broadcast.
 
     Examples
     --------
     >>> over([1, 2, 0], [2, 0, 0])
     array([0.5, nan, nan])
     """
-    a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
-    return np.divide(a, b, out=np.full(a.shape, math.nan), where=b != 0)
+    a, b, out = np.broadcast_arrays(*(np.asarray(x, float) for x in (a, b, otherwise)))
+    return np.divide(a, b, out=out.copy(), where=b != 0)
+
+
+def harmonic(precision: Any, recall: Any) -> np.ndarray:
+    """Return the harmonic mean of two shares, 0 where both are 0; a share of nothing (nan) counts as 0.
+
+    Examples
+    --------
+    >>> harmonic([1.0, 0.0, math.nan], [0.5, 0.0, 1.0]).round(3)
+    array([0.667, 0.   , 0.   ])
+    """
+    p, r = np.nan_to_num(precision), np.nan_to_num(recall)
+    return over(2 * p * r, p + r, 0.0)
 
 
 def mean_over(each: np.ndarray) -> np.ndarray:

@@ -57,6 +57,14 @@ class SurfaceDistances:
     prediction: np.ndarray
     prediction_weight: np.ndarray
 
+    @property
+    def mean(self) -> float:
+        """Mean distance of both surfaces to each other, by area; nan where one has none."""
+        if not (self.truth.size and self.prediction.size):
+            return math.nan
+        total = self.truth @ self.truth_weight + self.prediction @ self.prediction_weight
+        return float(total / (self.truth_weight.sum() + self.prediction_weight.sum()))
+
     def scores(self, tolerance: float) -> dict[str, float]:
         """Return the scores of `surface_scores` of this pair."""
         tolerance = check_tolerance(tolerance)
@@ -69,7 +77,7 @@ class SurfaceDistances:
         return {
             "hausdorff": max(float(distance.max()) for distance, _ in sides),
             "hausdorff95": max(percentile_by_weight(*side, 0.95) for side in sides),
-            "mean_surface_distance": sum(sums) / area,
+            "mean_surface_distance": self.mean,
             "mean_distance_truth": sums[0] / float(self.truth_weight.sum()),
             "mean_distance_prediction": sums[1] / float(self.prediction_weight.sum()),
             "surface_dice": float(sum(near)) / area,

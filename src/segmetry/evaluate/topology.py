@@ -11,7 +11,7 @@ import numpy as np
 
 from segmetry.evaluate.boundary import chosen_classes, class_means
 from segmetry.evaluate.pair import check_pair
-from segmetry.evaluate.ratios import over
+from segmetry.evaluate.ratios import harmonic, over
 from segmetry.evaluate.scores import Score, table_of
 from segmetry.evaluate.thinning import thinned
 from segmetry.measure.labelling import label
@@ -67,12 +67,10 @@ class TopologyCounts:
         n_truth, n_prediction = np.asarray(self.n_truth, float), np.asarray(self.n_prediction, float)
         precision = over(self.n_prediction_inside, n_prediction)
         recall = over(self.n_truth_inside, n_truth)
-        p, r = np.nan_to_num(precision), np.nan_to_num(recall)
-        cldice = np.where(p + r > 0, over(2 * p * r, p + r), 0.0)
         n_images = np.asarray(self.n_images)[..., None]
         error, absolute = over(self.betti_error, n_images), over(self.betti_absolute, n_images)
         return {
-            "cldice": np.where(n_truth + n_prediction > 0, cldice, 1.0),
+            "cldice": np.where(n_truth + n_prediction > 0, harmonic(precision, recall), 1.0),
             "skeleton_precision": precision,
             "skeleton_recall": recall,
             **{f"betti{k}_error": error[..., k] for k in range(3)},
