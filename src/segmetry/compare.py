@@ -21,9 +21,10 @@ from segmetry.batch import Outcome, Task, describe_error, hash_file
 from segmetry.competitors import Competitor
 from segmetry.cost import costed, one_thread
 from segmetry.errors import OptionError, SegmetryError, ShapeMismatchError
+from segmetry.evaluate.combining import combine, same_classes, tidy
 from segmetry.evaluate.comparison import Comparison, Rank
 from segmetry.evaluate.dependence import Trend, trend
-from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, combine, judge, same_classes, score_of, tidy
+from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, judge, score_of
 from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.properties import image_properties, object_properties
 from segmetry.evaluate.scores import Score, score_name

@@ -13,7 +13,8 @@ import numpy as np
 import segmetry
 from segmetry.errors import OptionError, ReadError, SegmetryError
 from segmetry.evaluate.agreement import Agreement, agreement
-from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, combine, judge, same_classes, tidy
+from segmetry.evaluate.combining import combine, same_classes, tidy
+from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, judge
 from segmetry.io.labels import LabelFile, read_labels
 from segmetry.label_checks import check_classes, check_shapes, check_two_classes, mask_note, same_foreground
 from segmetry.partners import FilePair, pair_files, read_groups, read_ids

@@ -9,17 +9,8 @@ import numpy as np
 import pytest
 
 from segmetry.errors import OptionError
-from segmetry.evaluate.judgement import (
-    FAMILIES,
-    HEADLINE,
-    ImageScores,
-    Rules,
-    combine,
-    judge,
-    same_classes,
-    score_of,
-    tidy,
-)
+from segmetry.evaluate.combining import combine, same_classes, tidy
+from segmetry.evaluate.judgement import FAMILIES, HEADLINE, ImageScores, Rules, judge, score_of
 from segmetry.evaluate.ranking import RANKING
 from segmetry.evaluate.reliability import CALIBRATION
 from segmetry.types import Calibration

@@ -14,7 +14,7 @@ _HOME = {
     "Trend": "dependence",
     "average_precision": "instances",
     "boundary_f1": "boundary",
-    "combine": "judgement",
+    "combine": "combining",
     "contingency": "overlap",
     "count_classes": "semantic",
     "count_scores": "ranking",
