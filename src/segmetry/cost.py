@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -71,7 +70,6 @@ def _reset_peak() -> float:
     """
     try:
         _CLEAR.write_text("5")
-        gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         _CLEAR.write_text("5")
     except (OSError, AttributeError):  # another system, another C library
