@@ -238,3 +238,45 @@ def test_bad_input_is_one_line(data, tmp_path, cli, methods, options, says):
     assert ran.code == 2
     assert says in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_terminal_names_score_interval_and_outcome(data, tmp_path, cli):
+    out = cli(
+        "compare", "otsu", data / "blind", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path,
+        "-j", 1,
+    ).out.splitlines()  # fmt: skip
+    assert "ranked by instance.ap50 (mean over images)" in out[0]
+    assert "interval for the population of images" in out[0] or "no intervals" in out[0]
+    assert out[1].split() == ["tier", "method", "ap50", "minus", "otsu", "p", "s", "per", "image"]
+    assert out[2].split()[:3] == ["1.", "1", "otsu"]
+    assert out[4].startswith("otsu is best")
+
+
+@pytest.mark.parametrize(
+    ("folder", "out", "says"),
+    [
+        ("preds/mine", "preds", "would be written into this folder"),
+        ("preds/properties", "out", "another name"),
+        ("preds/figures", "out", "another name"),
+    ],
+)
+def test_predictions_are_never_written_over(data, tmp_path, cli, folder, out, says):
+    for k in range(N):
+        write_png(tmp_path / folder / f"i{k}.png", truth_of(THREE))
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    ran = cli(
+        "compare", tmp_path / folder, "otsu", "--images", data / "images", "--truth", data / "truth",
+        "-o", tmp_path / out,
+    )  # fmt: skip
+    assert ran.code == 2
+    assert says in ran.err
+    assert ran.err.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+def test_score_without_its_family_is_named_in_full(data, tmp_path, cli):
+    ran = cli(
+        "compare", "otsu", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path, "--rank-by", "map"
+    )
+    assert ran.code == 2
+    assert "write instance.map" in ran.err

@@ -264,3 +264,34 @@ def test_what_is_no_label_image_is_named_with_its_file(tmp_path, cli, found, opt
     assert says in shown.err
     assert "x.npy" in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_terminal_says_how_many_images_have_a_score(tmp_path, cli):
+    mask = (TRUTH > 0).astype(np.uint8)
+    images = {f"i{k}": mask if k else 0 * mask for k in range(6)}  # nothing found has no precision
+    truth, found = save(tmp_path / "t", **dict.fromkeys(images, mask)), save(tmp_path / "p", **images)
+    lines = cli("evaluate", found, truth, "--kind", "semantic").out.splitlines()
+    assert next(line for line in lines if line.split()[0] == "precision").endswith("5 of 6 images have it")
+    assert not next(line for line in lines if line.split()[0] == "recall").endswith("have it")
+    assert "95 % interval for the population of images" in lines[0]
+    few = cli(
+        "evaluate", found, truth, "--kind", "semantic", "--ids", save_text(tmp_path / "s", "i0\ni1")
+    ).out.splitlines()
+    assert "no intervals" in few[0]
+
+
+def save_text(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_terminal_lines_classes_up(tmp_path, cli):
+    truth = np.array([[0, 0, 1, 1], [2, 2, 2, 2]] * 10, np.uint8)
+    found = np.array([[0, 1, 1, 1], [2, 2, 0, 0]] * 10, np.uint8)
+    shown = cli(
+        "evaluate", save(tmp_path / "p", a=found), save(tmp_path / "t", a=truth), "--kind", "semantic", "--classes",
+        "0=matrix,1=carbide,2=pore",
+    ).out  # fmt: skip
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["class", "iou", "precision", "recall"] in rows
+    assert ["carbide", "0.667", "0.667", "1.00"] in rows

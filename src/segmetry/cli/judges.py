@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segmetry.cli.options import open_output
 from segmetry.cli.progress import track
+from segmetry.cli.verdict import rank_lines, verdict_lines
 from segmetry.errors import OptionError
 
 if TYPE_CHECKING:
-    from segmetry.evaluate.comparison import Comparison
+    from segmetry.competitors import Competitor
     from segmetry.evaluate.judgement import Rules
-    from segmetry.judging import Evaluation
 
-SHOWN = {
-    "instance": "ap50 ap75 ap90 map precision recall f1 pq count_error splits merges",
-    "instance_pooled": "ap50 map f1 pq",
-    "published_emps": "ap ap50 ap75 mean_iou",
-    "semantic": "accuracy precision recall iou dice mean_iou boundary_f1 hausdorff95 surface_dice cldice roc_auc",
-    "semantic_pooled": "iou mean_iou",
-}
-"""What the terminal shows of each family; of others, and with --json, it is everything."""
-WORST = 5
+
+TOLD = 10
+"""Remarks of single images that go to stderr."""
 
 
 def make_rules(kind: str, tolerance: float, classes: str | None, ignore: int | None) -> Rules:
@@ -96,13 +90,28 @@ def evaluate_paths(
     if as_json:
         print(json.dumps(plain(found.as_dict()), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        for line in _lines(found):
+        for line in verdict_lines(found, saved=out is not None):
             print(line)
         if out is not None:
             print(f"written: {', '.join(str(path) for path in sorted(out.glob('*.csv')))}, {out / 'evaluation.json'}")
-    for note in found.notes:
-        print(f"segmetry: {note}", file=sys.stderr)
+    _tell(found.notes, "evaluation.json has all" if out is not None else "--json shows all")
     return 0
+
+
+def _check_place(one: Competitor, out: Path) -> None:
+    """Refuse a competitor whose results would be written among its own files, or among those of all."""
+    if one.name in ("figures", "properties"):
+        raise OptionError(f"{one.name!r} is a folder of the results; give {one.folder} another name.")
+    if one.folder is not None and one.folder.resolve() == (out / one.name).resolve():
+        raise OptionError(f"{one.folder}: the results would be written into this folder; name another with -o.")
+
+
+def _tell(lines: Sequence[str], where: str) -> None:
+    """Print the first few lines of many to stderr."""
+    for line in lines[:TOLD]:
+        print(f"segmetry: {line}", file=sys.stderr)
+    if len(lines) > TOLD:
+        print(f"segmetry: and {len(lines) - TOLD} more like these; {where}.", file=sys.stderr)
 
 
 def compare_methods(
@@ -127,7 +136,7 @@ def compare_methods(
     from segmetry.batch import default_jobs, write_failures
     from segmetry.cli.batches import collect, conclude
     from segmetry.competitors import parse_competitors
-    from segmetry.evaluate.judgement import HEADLINE, score_of
+    from segmetry.evaluate.judgement import FAMILIES, HEADLINE, score_of
     from segmetry.gather import describe_run
     from segmetry.io import write_table
     from segmetry.partners import pair_files, read_groups, read_ids, read_properties
@@ -135,9 +144,13 @@ def compare_methods(
     from segmetry.recipe import Recipe
     from segmetry.report.compared import write_comparison
 
+    if rank_by is not None and "." not in rank_by and rank_by in FAMILIES[rules.kind].scores:
+        raise OptionError(f"--rank-by {rank_by!r}: say which; write {rules.kind}.{rank_by}.")
     score_of(rank_by or HEADLINE[rules.kind], rules.kind)
     base = Recipe(scale=scale or "auto", pixel_size=pixel_size)  # type: ignore[arg-type]  # checked by Recipe
     competitors = tuple(parse_competitors(methods, base))
+    for one in competitors:
+        _check_place(one, out)
     found = pair_files(images, truth, ids=read_ids(ids) if ids is not None else None, what="image")
     trials = compare.make_trials(competitors, found.pairs)
     names = [trial.folder for trial in trials]
@@ -173,50 +186,15 @@ def compare_methods(
     if as_json:
         print(json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        for line in _ranks(compared):
+        for line in rank_lines(compared):
             print(line)
         print(f"report: {out / 'report.html'}")
-    for method, image, error in compared.failures:
-        if method != "all":
-            print(f"segmetry: {method}, {image}: {error}; it counts as an empty prediction", file=sys.stderr)
+    _tell(
+        [
+            f"{method}, {image}: {error.rstrip('.')}; it counts as an empty prediction."
+            for method, image, error in compared.failures
+            if method != "all"
+        ],
+        "the report lists all",
+    )
     return conclude(trials, outcomes, stopped, "--resume goes on from here")
-
-
-def _ranks(found: Comparison) -> Iterator[str]:
-    from segmetry.report.text import format_estimate, plural
-
-    of_groups = f" of {plural(found.n_groups, found.groups)}" if found.groups != "image" else ""
-    yield f"{plural(found.n_images, 'image')}{of_groups}, ranked by {found.ranked_by} (mean over images)"
-    width = max(len(r.method) for r in found.ranking)
-    best = found.ranking[0].method
-    for r in found.ranking:
-        e = r.estimate
-        line = f"{r.place}. {r.method:<{width}}  {format_estimate(e.value, e.low, e.high, e.unit)}"
-        if r.to_best is not None:
-            d = r.to_best.estimate
-            word = "not told apart from it" if d.low <= 0 <= d.high else f"p {r.to_best.p_value:.2g}"
-            line += f"  to {best} {format_estimate(d.value, d.low, d.high, d.unit)}, {word}"
-        yield line
-
-
-def _lines(found: Evaluation) -> Iterator[str]:
-    from segmetry.evaluate.judgement import FAMILIES, HEADLINE
-    from segmetry.report.text import format_estimate, plural
-
-    of_groups = f" of {plural(found.n_groups, found.group_name)}" if found.groups is not None else ""
-    yield f"{plural(len(found.images), 'image')}{of_groups}; [low, high]: 95 % interval for the population of images"
-    for family, scores in found.estimates.items():
-        yield f"{family} ({FAMILIES[family].averaging})"
-        chosen = SHOWN.get(family, "").split()
-        for name, e in scores.items():
-            if not chosen or name in chosen or "[" in name:
-                yield f"  {name:<24} {format_estimate(e.value, e.low, e.high, e.unit)}"
-    for name, beside in found.agreement.items():
-        if name == HEADLINE[found.rules.kind]:
-            c = beside.ceiling
-            yield f"two annotators agree by {name} {format_estimate(c.value, c.low, c.high)}"
-            yield from (f"  {sentence}" for sentence in beside.sentences)
-    if len(found.images) > WORST:
-        family, name = HEADLINE[found.rules.kind].split(".")
-        worst = sorted(found.images, key=lambda one: one.values[family][name])[:WORST]
-        yield "worst: " + ", ".join(f"{one.name} ({name} {one.values[family][name]:.2f})" for one in worst)
