@@ -16,7 +16,7 @@ from segmetry.evaluate.agreement import Agreement, agreement
 from segmetry.evaluate.combining import combine, same_classes, tidy
 from segmetry.evaluate.judgement import FAMILIES, ImageScores, Rules, judge
 from segmetry.io.labels import LabelFile, read_labels
-from segmetry.label_checks import check_classes, check_shapes, check_two_classes, mask_note, same_foreground
+from segmetry.label_checks import check_classes, check_shapes, check_two_classes, mask_note
 from segmetry.partners import FilePair, pair_files, read_groups, read_ids
 from segmetry.types import Calibration, Estimate
 
@@ -233,7 +233,6 @@ def judge_pair(
         check_two_classes(truth.values, pair.first, pair.truth, rules.ignore)
     check_classes(truth.values, pair.truth, rules)
     check_classes(labels, pair.first, rules)
-    labels = same_foreground(labels, truth.values, rules)
     calibration = truth.calibration if pixel_size is None else Calibration.from_text(pixel_size, truth.values.ndim)
     scores = judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
     if rules.kind != "instance":

@@ -266,7 +266,7 @@ def judge(
         rows = object_outcomes(t, p, ignore=not_judged, spacing=sides)
         objects = tuple({str(key): value for key, value in row.items()} for row in rows.to_dict("records"))
         t, p = foreground(t), foreground(p)
-    elif rules.classes is None and _is_mask(t) and _is_mask(p):
+    elif rules.classes is None and rules.ignore not in (1, 255) and _is_mask(t) and _is_mask(p):
         t, p = foreground(t), foreground(p)
     classes = rules.classes if rules.kind == "semantic" else {0: "background", 1: "foreground"}
     pixels = count_classes(t, p, classes=classes, ignore=not_judged, probability=probability)
