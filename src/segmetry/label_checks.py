@@ -86,7 +86,7 @@ def mask_note(labels: np.ndarray, path: Path, what: str) -> str | None:
     if not 0 < n <= 255:  # a mask, or a picture of 8 bits
         return None
     pieces = int(cc3d.connected_components(dense, connectivity=26 if labels.ndim == 3 else 8).max())
-    if pieces < max(3 * n, n + 3):
+    if pieces < (4 if n == 1 else 20 * n):  # an object may lie in several pieces
         return None
     have = "all pieces have one number" if n == 1 else f"{pieces} pieces have {n} numbers"
     return (
