@@ -164,7 +164,7 @@ def test_the_page_shows_all_its_parts(comparison, page):
         "1 run failed and count as if nothing had been found",
         "the filter is larger than the image",
         "the images are made up.",
-        comparison.trends["otsu"][0].sentence,
+        comparison.trends["otsu"][0].sentence.replace("-", "\N{MINUS SIGN}"),
         "TP / (TP + FP + FN) where a hit overlaps by IoU >= .5 (instances, mean over images; higher is better)",
         "segmetry compare otsu local --images a --truth b -o c",
         "ab" * 32,
@@ -172,6 +172,29 @@ def test_the_page_shows_all_its_parts(comparison, page):
     ):
         assert " ".join(words.split()) in page.text
     assert {"figure-scores", "figure-differences", "figure-cost", "figure-trend-0"} <= set(page.ids)
+
+
+def test_definitions_stand_in_the_order_of_their_tables_and_once(page):
+    heads = ["TP / (TP + FP + FN)", "the same, mean over IoU", "panoptic quality: sq times rq", "relative error of D50"]
+    places = [page.text.index(words, page.text.index("Pooled scores mean")) for words in heads]
+    assert places == sorted(places)
+    assert page.text.count("panoptic quality: sq times rq (") == 1
+
+
+def test_classes_have_columns_of_their_own():
+    made = scene(6)
+    keys = {"semantic.mean_iou": 0.6, "semantic.iou": 0.6, "semantic.iou[pore]": 0.5, "semantic.iou[matrix]": 0.7}
+    own = {m: {key: Estimate(key, value) for key, value in keys.items()} for m in made.methods}
+    made = scene(6, kind="semantic", ranked_by="semantic.mean_iou", estimates=own)
+    (head,) = [row for row in Page(comparison_page(made, families=FAMILIES, drawn={})).rows() if row[1:2] == ["tier"]]
+    assert [cell.partition("higher")[0] for cell in head[3:]] == ["mean IoU", "IoU, pore", "IoU, matrix"]
+
+
+def test_pixels_of_several_classes_are_said_to_be_lumped():
+    truth = np.array([[0, 1], [2, 2]])
+    captions = [panel.caption for panel in worst_case("m", "i", truth, truth).panels]
+    assert captions == ["Pixel by pixel, background against all other classes"]
+    assert [p.caption for p in worst_case("m", "i", truth > 0, truth > 0).panels] == ["Pixel by pixel"]
 
 
 def test_the_worst_images_come_first_and_with_their_pictures(comparison, cases, page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,7 +38,7 @@ from segmetry.report.html import environment
 from segmetry.report.legend import Swatch
 from segmetry.report.overlay import overlay
 from segmetry.report.picture import encode_jpeg
-from segmetry.report.text import NOTHING, format_number, format_significant, plural, print_estimate
+from segmetry.report.text import MINUS, NOTHING, format_number, format_significant, plural, print_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,9 +122,10 @@ def worst_case(
     words : str, optional
         A sentence on what is to be seen.
     """
+    several = outcomes is None and max(len(np.setdiff1d(one, [0])) for one in (truth, prediction)) > 1
     panels = [
         Panel(
-            "Pixel by pixel",
+            "Pixel by pixel, background against all other classes" if several else "Pixel by pixel",
             four_colours(truth, prediction, ignore=ignore, palette=palette),
             four_colours_key(truth, prediction, ignore=ignore, palette=palette),
         )
@@ -138,7 +140,11 @@ def worst_case(
         )
     if pixels is not None:
         panels.append(
-            Panel(f"Outlines that {method} found", overlay(pixels, prediction, numbers=False, max_side=PANEL_SIDE), [])
+            Panel(
+                f"Outlines that {method} found, in colours that only tell neighbours apart",
+                overlay(pixels, prediction, numbers=False, max_side=PANEL_SIDE),
+                [],
+            )
         )
     if others:
         every = [prediction, *others]
@@ -260,11 +266,24 @@ def comparison_page(
         failures=comparison.failures,
         every=_every(comparison),
         methods=comparison.methods,
-        definitions=[d for key in shown if (d := _head(key, families))["meaning"]],
+        definitions=_definitions(shown, families),
         commands=list(commands),
         provenance=list(provenance),
         software=f"segmetry {__version__}",
     )  # fmt: skip
+
+
+def _definitions(keys: Sequence[str], families: Families) -> list[dict[str, str]]:
+    """Return what scores mean, family by family in the order of their tables, each score once.
+
+    Pooled scores and those of single classes mean what the plain ones mean.
+    """
+    asked = {key.partition("[")[0] for key in keys}
+    asked |= {key.replace("_pooled.", ".") for key in asked}
+    order = [
+        f"{family}.{name}" for family in FAMILY_WORDS for name in families.get(family, ()) if "_pooled" not in family
+    ]
+    return [d for key in order if key in asked and (d := _head(key, families))["meaning"]]
 
 
 def trends_by_subject(comparison: Comparison) -> dict[tuple[str, str], dict[str, Trend]]:
@@ -283,8 +302,11 @@ def _gap(difference: Difference) -> score_figures.Gap:
 
 def _columns(comparison: Comparison) -> list[str]:
     """Return the scores of the table of ranks: the one that ranks, then those that are usual and there."""
-    there = {key for scores in comparison.estimates.values() for key in scores}
-    wanted = [comparison.ranked_by, *(k for k in KEY_SCORES.get(comparison.kind, ()) if k in there)]
+    there = list(dict.fromkeys(key for scores in comparison.estimates.values() for key in scores))
+    single = [key for key in there if key.startswith("semantic.iou[")] if comparison.kind == "semantic" else []
+    wanted = [comparison.ranked_by, *single, *(k for k in KEY_SCORES.get(comparison.kind, ()) if k in there)]
+    if single:  # the plain ones are means of these
+        wanted = [key for key in wanted if key not in ("semantic.iou", "semantic.dice")]
     return list(dict.fromkeys(wanted))[:MAX_COLUMNS]
 
 
@@ -359,7 +381,7 @@ def _p(p: float) -> str:
 def _trend_rows(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for number, ((name, against), trends) in enumerate(trends_by_subject(comparison).items()):
-        lines = [{"method": m, "sentence": t.sentence} for m, t in trends.items()]
+        lines = [{"method": m, "sentence": re.sub(r"(?<!\w)-(?=\d)", MINUS, t.sentence)} for m, t in trends.items()]
         rows.append({"figure": f"trend-{number}", "name": NAMES.get(name, name), "against": against, "lines": lines})
     return rows
 
