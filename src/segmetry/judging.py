@@ -176,9 +176,12 @@ def _judge_all(
     """Return the scores of all pairs, or one error that names those which cannot be judged."""
     images: list[ImageScores] = []
     failures: list[str] = []
+    how: dict[str, Any] = {"threshold": threshold, "pixel_size": pixel_size}
+    judged = []
     for pair in pairs:
+        judged.append(pair)
         try:
-            images.append(judge_pair(pair, rules, threshold=threshold, pixel_size=pixel_size))
+            images.append(judge_pair(pair, rules, **how))
         except SegmetryError as error:
             named = any(str(path) in str(error) for path in (pair.first, pair.truth))
             failures.append(str(error) if named else f"{pair.first}: {error}")
@@ -190,6 +193,10 @@ def _judge_all(
             else f"{len(failures)} of {n} pairs cannot be judged: {' | '.join(failures[:_SHOWN])}{more} "
             "(mend them, or name the others with --ids)"
         )
+    if any(one.pixels.absolute_error is not None for one in images):  # probabilities, some of them 0 or 1 everywhere
+        for k, one in enumerate(images):
+            if one.pixels.absolute_error is None:
+                images[k] = judge_pair(judged[k], rules, scores=True, **how)
     return same_classes(images)
 
 
@@ -216,9 +223,22 @@ def _agreements(
 
 
 def judge_pair(
-    pair: FilePair, rules: Rules, *, threshold: float | None = None, pixel_size: str | None = None
+    pair: FilePair,
+    rules: Rules,
+    *,
+    threshold: float | None = None,
+    pixel_size: str | None = None,
+    scores: bool = False,
 ) -> ImageScores:
     """Return the scores of one pair of files.
+
+    Parameters
+    ----------
+    pair : FilePair
+    rules, threshold, pixel_size
+        As for `evaluate_files`.
+    scores : bool
+        Whether the prediction holds scores even if all are 0 or 1.
 
     Raises
     ------
@@ -228,23 +248,29 @@ def judge_pair(
     truth = read_labels(pair.truth)
     found = read_labels(pair.first, scores=rules.kind == "semantic")
     check_shapes(found.values, truth.values, pair.first, pair.truth)
-    labels, probability = _thresholded(pair.first, found, threshold)
+    labels, probability = _thresholded(pair.first, found, threshold, scores or threshold is not None)
     if probability is not None:
         check_two_classes(truth.values, pair.first, pair.truth, rules.ignore)
     check_classes(truth.values, pair.truth, rules)
     check_classes(labels, pair.first, rules)
     calibration = truth.calibration if pixel_size is None else Calibration.from_text(pixel_size, truth.values.ndim)
-    scores = judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
+    one = judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
     if rules.kind != "instance":
-        return scores
+        return one
     pairs = ((labels, pair.first, "prediction"), (truth.values, pair.truth, "truth"))
     odd = [note for values, path, what in pairs if (note := mask_note(values, path, what))]
-    return replace(scores, notes=(*scores.notes, *odd))
+    return replace(one, notes=(*one.notes, *odd))
 
 
-def _thresholded(path: Path, found: LabelFile, threshold: float | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _thresholded(
+    path: Path, found: LabelFile, threshold: float | None, scores: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return labels, and the probability where the file holds scores."""
     values = found.values
+    if scores and (values.dtype == np.int32 or threshold is None) and values.min() >= 0 and values.max() <= 1:
+        values = values.astype(np.float32)  # a blank image: floats that are whole numbers were read as labels
+    elif scores and threshold is None:
+        raise ReadError(f"{path}: holds labels, and other predictions hold fractions; give scores of all, or labels.")
     fractions = values.dtype.kind == "f"
     if threshold is None and not fractions:
         return values, None

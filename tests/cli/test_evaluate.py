@@ -93,6 +93,24 @@ def test_probabilities_are_thresholded_and_ranked(tmp_path, cli):
     assert verdict(cli, *arguments, "--threshold", "0.35")["semantic"]["recall"]["value"] == 1
 
 
+def test_probabilities_that_are_0_or_1_everywhere(tmp_path, cli):
+    """A blank image may have the probability 0 in every pixel, and is no label image for that."""
+    truth = np.tile([0, 0, 1, 1], (20, 10)).astype(np.uint8)
+    save(tmp_path / "t", a=truth, b=0 * truth, c=truth)
+    (tmp_path / "p").mkdir()
+    for name, score in {"a": np.where(truth, 0.9, 0.2), "b": 0.0 * truth, "c": 1.0 * truth}.items():
+        tifffile.imwrite(tmp_path / "p" / f"{name}.tif", score.astype(np.float32))
+    for extra in ((), ("--threshold", "0.5")):
+        data = verdict(cli, "evaluate", tmp_path / "p", tmp_path / "t", "--kind", "semantic", *extra)
+        assert [row["semantic"]["mae"] for row in data["per_image"]] == pytest.approx([0.15, 0, 0], abs=1e-6)
+        assert data["semantic_pooled"]["mae"]["value"] == pytest.approx(0.05, abs=1e-6)
+        assert [row["semantic"]["brier"] for row in data["per_image"]] == pytest.approx([0.025, 0, 0], abs=1e-4)
+    tifffile.imwrite(tmp_path / "p" / "c.tif", (2 * truth).astype(np.float32))
+    ran = cli("evaluate", tmp_path / "p", tmp_path / "t", "--kind", "semantic")
+    assert ran.code != 0
+    assert "c.tif: holds labels, and other predictions hold fractions" in ran.err
+
+
 def test_probabilities_against_a_mask_of_255(tmp_path, cli):
     truth = np.tile([0, 0, 255, 255], (20, 10)).astype(np.uint8)
     save(tmp_path / "t", a=truth, b=0 * truth)
