@@ -166,6 +166,24 @@ def test_few_images_bounds_and_equal_images():
     assert math.isnan(mean_over_images([]).value)
 
 
+def test_unequal_groups_are_worth_fewer_equal_ones():
+    """Kish's number: (sum of sizes) squared over the sum of squared sizes."""
+    rng = np.random.default_rng(0)
+
+    def found(sizes):
+        codes = np.repeat(np.arange(len(sizes)), sizes)
+        return mean_over_images(rng.uniform(0.4, 0.6, len(codes)), groups=codes)
+
+    one_rules = found([20, 1, 1, 1, 1, 1])  # 25^2 / (400 + 5) = 1.5
+    assert math.isnan(one_rules.low)
+    assert "few of the 6 groups hold most of the images" in one_rules.note
+    some_rule = found([30, 10] + [1] * 30)  # 70^2 / (900 + 100 + 30) = 4.8
+    assert some_rule.low < 0.5 < some_rule.high
+    assert "32 groups, as unequal as they are, say as much as 5" in some_rule.note
+    assert found([2] * 20).note == ""
+    assert "6 groups are few" in found([2] * 6).note
+
+
 def test_equal_images_at_a_bound_without_an_opposite_have_no_width():
     """Jeffreys' interval is of a share of the way between two bounds; a count of splits has no upper one."""
     for value, bounds in ((0.0, (0.0, math.inf)), (0.0, (-math.inf, math.inf)), (1.0, None)):

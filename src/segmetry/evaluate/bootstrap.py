@@ -20,6 +20,9 @@ Bounds = tuple[float, float]
 FEWEST, FEW = 5, 20
 """Images or groups below which there is no interval, and below which a note says that it may be too narrow."""
 
+_FEWEST_EQUAL = 3
+"""Equal groups that unequal ones must be worth (Kish). With 20 of 25 images in one of six groups, worth 1.5, intervals
+of 95 % held the mean in 45 % of 400 simulations; where groups were worth 3 to 5, in 87 to 96 % of 500."""
 _LEAST_ERROR = 0.3
 """Least standard error of a draw over that of the sample: without it, a draw of equal images has none, and one such
 image in twenty would stretch the interval to the bounds."""
@@ -162,15 +165,23 @@ def ends(
     named: bool,
     bounds: Bounds | None,
     level: float,
+    equal: float = math.inf,
 ) -> tuple[float, float, str]:
-    """Return the ends of a bootstrap-t interval and what is to be said about it."""
+    """Return the ends of a bootstrap-t interval and what is to be said about it.
+
+    `equal` is how many groups of one size say as much as these, where that is known.
+    """
     what = "group" if named else "image"
     least, most = bounds or (-math.inf, math.inf)
     if not math.isfinite(value):
         return math.nan, math.nan, "no image has this score" if n_groups == 0 else "the score is not defined"
     if n_groups < FEWEST:
         return math.nan, math.nan, f"{n_groups} {what}{'s' * (n_groups != 1)}: too few for an interval"
+    if equal < _FEWEST_EQUAL:
+        return math.nan, math.nan, f"few of the {n_groups} {what}s hold most of the images: no interval"
     few = f"{n_groups} {what}s are few: the interval may be too narrow" if n_groups < FEW else ""
+    if not few and equal < FEW:
+        few = f"{n_groups} {what}s, as unequal as they are, say as much as {equal:.0f}: the interval may be too narrow"
     moved = deviation[np.isfinite(deviation)]
     if moved.size and np.abs(moved).max() <= _EQUAL * max(abs(value), _EQUAL):
         if math.isfinite(most - least) and min(value - least, most - value) <= _EQUAL:

@@ -80,7 +80,8 @@ def mean_over_images(
     -------
     estimate : Estimate, or dict of str to Estimate
         One for an array (its name is ``"mean"``), a dict for several scores. ``n`` is the number of images that have
-        the score; ends are nan with fewer than 5 images (groups).
+        the score; ends are nan with fewer than 5 images (groups), or groups so unequal that they are worth fewer than
+        3 equal ones (Kish's effective number).
 
     Raises
     ------
@@ -143,8 +144,9 @@ def mean_over_images(
     for k, name in enumerate(columns):
         limits = bounds_of(bounds, name)
         n_groups = int(np.count_nonzero(counts[:, k]))
+        equal = float(total[k] ** 2 / np.sum(counts[:, k] ** 2)) if n_groups else math.inf  # groups of one size (Kish)
         low, high, note = ends(
-            float(value[k]), influence[:, k], deviation[:, k], spread[:, k], n_groups, drawn.named, limits, level
+            float(value[k]), influence[:, k], deviation[:, k], spread[:, k], n_groups, drawn.named, limits, level, equal
         )
         lost = n - int(n_seen[k])
         left_out = f"{lost} image{'s' * (lost != 1)} without this score left out" if lost else ""
