@@ -141,7 +141,7 @@ class CompareWork:
         )
 
     def _labels(self, one: Competitor, task: Trial, image: Image) -> tuple[np.ndarray, dict[str, float]]:
-        megapixels = {"megapixels": image.pixels.size / 1e6}
+        megapixels = {"megapixels": math.prod(image.spatial_shape) / 1e6}
         if one.recipe is None:
             labels = read_labels(dict(task.given)[one.name]).values
             if labels.shape != image.spatial_shape:

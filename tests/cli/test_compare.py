@@ -280,3 +280,12 @@ def test_score_without_its_family_is_named_in_full(data, tmp_path, cli):
     )
     assert ran.code == 2
     assert "write instance.map" in ran.err
+
+
+def test_images_in_colour_are_counted_in_pixels_not_samples(tmp_path, cli):
+    write_png(tmp_path / "images" / "a.png", np.repeat(three_disks(0)[..., None], 3, axis=2))
+    write_png(tmp_path / "truth" / "a.png", truth_of(THREE))
+    out = tmp_path / "out"
+    assert cli("compare", "otsu", "--images", tmp_path / "images", "--truth", tmp_path / "truth", "-o", out).code == 0
+    table = pd.read_csv(out / "scores.csv")
+    assert table[table["score"] == "megapixels"]["value"].item() == pytest.approx(three_disks(0).size / 1e6)

@@ -215,6 +215,8 @@ def test_tidy_table_has_a_row_for_each_value():
         ({"tolerance": -1.0}, "tolerance"),
         ({"tolerance": math.nan}, "tolerance"),
         ({"classes": {0: "a"}}, "semantic"),
+        ({"ignore": True}, "whole number"),
+        ({"ignore": 0.5}, "whole number"),
     ],
 )
 def test_bad_rules(rules, says):

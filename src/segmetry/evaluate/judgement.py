@@ -187,7 +187,7 @@ class Rules:
     Raises
     ------
     OptionError
-        If the kind does not exist, or the tolerance is negative.
+        If the kind does not exist, the tolerance is negative, or `ignore` is no whole number.
     """
 
     kind: Kind = "instance"
@@ -200,6 +200,8 @@ class Rules:
             raise unknown_name("kind of labels", self.kind, get_args(Kind))
         if not 0 <= self.tolerance < math.inf:
             raise OptionError(f"tolerance must be a distance of 0 pixels or more, got {self.tolerance}.")
+        if self.ignore is not None and (isinstance(self.ignore, bool) or int(self.ignore) != self.ignore):
+            raise OptionError(f"ignore is a label of the truth, a whole number, got {self.ignore!r}.")
         if self.classes and self.kind == "instance":
             raise OptionError("classes belong to semantic labels; use kind 'semantic'.")
 
