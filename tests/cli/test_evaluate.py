@@ -161,6 +161,7 @@ def test_second_annotator_is_the_ceiling(tmp_path, cli):
     assert data["to_second"]["value"] == pytest.approx(1 - 1 / 3)
     shown = cli("evaluate", found, first, "--second", second).out
     assert "two annotators agree by instance.ap50 0.333" in shown
+    assert "(A: TRUTH, B: --second)" in shown
 
 
 def test_mirrored_prediction_is_pointed_out(tmp_path, cli):

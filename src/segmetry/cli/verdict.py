@@ -66,7 +66,7 @@ def verdict_lines(found: Evaluation, *, saved: bool = False) -> Iterator[str]:
     for name, beside in found.agreement.items():
         if name == HEADLINE[kind]:
             c = beside.ceiling
-            yield f"two annotators agree by {name} {format_estimate(c.value, c.low, c.high)}"
+            yield f"two annotators agree by {name} {format_estimate(c.value, c.low, c.high)} (A: TRUTH, B: --second)"
             yield from (f"  {sentence}" for sentence in beside.sentences)
     if n > WORST:
         best = [(one.values[family][headline], one.name) for one in found.images]
@@ -105,7 +105,8 @@ def rank_lines(found: Comparison) -> Iterator[str]:
 def _brackets(e: Estimate, unit: str) -> str:
     """Return what the brackets mean, or why there are none."""
     if math.isfinite(e.low):
-        return f"[low, high]: {e.level:.0%} interval for the population of {unit}s".replace("%", " %")
+        few = f" ({e.note})" if e.note else ""
+        return f"[low, high]: {e.level:.0%} interval for the population of {unit}s{few}".replace("%", " %")
     return f"no intervals: {e.note}" if e.note else "no intervals"
 
 
