@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
 
-from segmetry.errors import CalibrationError, OptionError
+from segmetry.evaluate.boundary_bits import count_near, pack
+from segmetry.evaluate.by_class import SLACK, check_spacing, check_tolerance, chosen_classes, class_means
 from segmetry.evaluate.pair import Pair, check_pair
-from segmetry.evaluate.ratios import harmonic, mean_over, over
+from segmetry.evaluate.ratios import harmonic, over
 from segmetry.evaluate.scores import Score, table_of
 
 BOUNDARY = table_of(
@@ -21,9 +20,6 @@ BOUNDARY = table_of(
     Score("recall", "high", "share of the true boundary that lies within the tolerance of the predicted one"),
     Score("f1", "high", "boundary F1 (BF score): harmonic mean of both shares"),
 )
-
-# Two lengths that differ by less than this share are one: a tolerance of 0.3 nm reaches three pixels of 0.1 nm.
-SLACK = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,55 +200,9 @@ def boundary_pixels(labels: np.ndarray, ignored: np.ndarray | None = None) -> np
            [0, 1, 0, 0, 0]])
     """
     pair = check_pair(labels, labels, ignore=ignored)
-    words = _pack(_as_planes(pair.truth, pair.ignored), np.int32(0), True, pair.ignored is not None)
+    words = pack(_as_planes(pair.truth, pair.ignored), np.int32(0), True, pair.ignored is not None)
     bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
     return bits[:, : labels.shape[-1]].reshape(labels.shape).astype(bool)
-
-
-def check_tolerance(tolerance: float) -> float:
-    """Return a tolerance that is a length, or raise OptionError."""
-    if not 0 <= tolerance < math.inf:
-        raise OptionError(f"tolerance must be a length >= 0, got {tolerance}.")
-    return float(tolerance)
-
-
-def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
-    """Return the lengths of a pixel along each axis, 1 by default, or raise CalibrationError."""
-    if spacing is None:
-        return (1.0,) * ndim
-    lengths = tuple(float(length) for length in spacing)
-    if len(lengths) != ndim or not all(0 < length < math.inf for length in lengths):
-        raise CalibrationError(
-            f"spacing needs one positive, finite length for each of the {ndim} axes, got {lengths}; "
-            "leave it out to measure in pixels."
-        )
-    return lengths
-
-
-def chosen_classes(pair: Pair, classes: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the classes to judge: those named, else all of the truth except 0, else of the prediction, else 1."""
-    if classes is not None:
-        named = tuple(int(value) for value in classes)
-        if not named or min(named) < 0 or len(set(named)) < len(named):
-            raise OptionError(f"classes are different labels >= 0, at least one, got {list(classes)}.")
-        return named
-    for labels in (pair.truth, pair.prediction):
-        seen = (labels if pair.ignored is None else labels[~pair.ignored]).ravel()
-        high = int(seen.max(initial=0))
-        if high > 1:
-            found = np.flatnonzero(_present(seen, high)) if high < 2**24 else np.unique(seen)
-            return tuple(int(value) for value in found if value > 0)
-        if high:
-            return (1,)
-    return (1,)
-
-
-def class_means(
-    scores: dict[str, np.ndarray], in_truth: np.ndarray, in_prediction: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return means over the last axis: over classes of the truth, or of the prediction where the truth has none."""
-    counted = np.where(in_truth.any(-1, keepdims=True), in_truth, in_prediction)
-    return {name: mean_over(np.where(counted, value, np.nan)) for name, value in scores.items()}
 
 
 def _door(truth: Any, prediction: Any, ignore: int | np.ndarray | None) -> Pair:
@@ -276,9 +226,9 @@ def _count(pair: Pair, value: int, objects: bool, reach: tuple[np.ndarray, ...])
     planes = [_as_planes(labels, pair.ignored) for labels in (pair.truth, pair.prediction)]
     if value > np.iinfo(planes[0].dtype).max:
         return 0, 0, 0, 0
-    t, p = (_pack(array, array.dtype.type(value), objects, pair.ignored is not None) for array in planes)
+    t, p = (pack(array, array.dtype.type(value), objects, pair.ignored is not None) for array in planes)
     n_planes, n_rows, _ = planes[0].shape
-    return _near(t, p, n_planes, n_rows, *reach)
+    return count_near(t, p, n_planes, n_rows, *reach)
 
 
 def _reach(tolerance: float, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -295,121 +245,3 @@ def _reach(tolerance: float, spacing: tuple[float, ...], shape: tuple[int, ...])
     order = np.argsort(width, kind="stable")
     order = order[width[order] >= 0]
     return plane[order], row[order], width[order]
-
-
-@njit(cache=True, nogil=True)
-def _present(values, high):
-    present = np.zeros(high + 1, np.bool_)
-    for value in values:
-        present[value] = True
-    return present
-
-
-@intrinsic
-def _ones(typingctx, word):
-    """Return the number of set bits of a uint64: one instruction of the processor."""
-
-    def generate(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.uint64(types.uint64), generate
-
-
-@njit(cache=True, nogil=True)
-def _pack(labels, value, objects, some_ignored):
-    """Return the boundary of one class, or of all objects, as one bit per pixel: (rows, words) array of uint64."""
-    n_planes, n_rows, n = labels.shape
-    n_words = (n + 63) // 64
-    words = np.empty((n_planes * n_rows, n_words), np.uint64)
-    flags = np.zeros(n_words * 64, np.uint8)
-    eights = flags.view(np.uint64)
-    gather = np.uint64(0x0102040810204080)  # brings the lowest bits of eight bytes together in the top byte
-    ignored = np.int32(-1)
-    for z in range(n_planes):
-        for y in range(n_rows):
-            row = labels[z, y]
-            above, below = labels[z, max(y - 1, 0)], labels[z, min(y + 1, n_rows - 1)]
-            front, back = labels[max(z - 1, 0), y], labels[min(z + 1, n_planes - 1), y]
-            if some_ignored:
-                for j in range(n):
-                    x, other = row[j], False
-                    for near in (above[j], below[j], front[j], back[j], row[max(j - 1, 0)], row[min(j + 1, n - 1)]):
-                        other |= (near != x) & (near != ignored)
-                    flags[j] = ((x == value) ^ objects) & (x != ignored) & other
-            else:
-                for j in range(n):
-                    flags[j] = (above[j] != row[j]) | (below[j] != row[j])
-                if n_planes > 1:
-                    for j in range(n):
-                        flags[j] |= (front[j] != row[j]) | (back[j] != row[j])
-                earlier, later = row[:-1], row[1:]
-                first, second = flags[: n - 1], flags[1:n]
-                for j in range(n - 1):
-                    first[j] |= earlier[j] != later[j]
-                for j in range(n - 1):
-                    second[j] |= earlier[j] != later[j]
-                for j in range(n):
-                    flags[j] &= (row[j] == value) ^ objects
-            line = words[z * n_rows + y]
-            for k in range(n_words):
-                word = np.uint64(0)
-                for q in range(8):
-                    word |= ((eights[8 * k + q] * gather) >> np.uint64(56)) << np.uint64(8 * q)
-                line[k] = word
-    return words
-
-
-@njit(cache=True, nogil=True)
-def _grown(words, n_planes, n_rows, plane, row, width):
-    """Return all pixels within the disc or ball of a set one: each row, widened step by step, is laid on its rows."""
-    n_lines, n = words.shape
-    grown = np.zeros_like(words)
-    pad = width[-1] // 64 + 1  # rising, so the last is the widest
-    padded = np.zeros(n + 2 * pad, np.uint64)
-    wide = np.empty(n, np.uint64)
-    for line in range(n_lines):
-        source = words[line]
-        some = np.uint64(0)
-        for k in range(n):
-            some |= source[k]
-        if some == 0:
-            continue
-        for k in range(n):
-            padded[pad + k] = source[k]
-            wide[k] = source[k]
-        z, y = line // n_rows, line % n_rows
-        done = 0
-        for i in range(width.size):
-            for step in range(done + 1, width[i] + 1):
-                whole, bits = step // 64, np.uint64(step % 64)
-                up, down = padded[pad - whole : pad - whole + n], padded[pad + whole : pad + whole + n]
-                if bits == 0:
-                    for k in range(n):
-                        wide[k] |= up[k] | down[k]
-                else:
-                    carry = np.uint64(64) - bits
-                    up1, down1 = padded[pad - whole - 1 :], padded[pad + whole + 1 :]
-                    for k in range(n):
-                        wide[k] |= (up[k] << bits) | (up1[k] >> carry) | (down[k] >> bits) | (down1[k] << carry)
-            done = width[i]
-            to_z, to_y = z + plane[i], y + row[i]
-            if 0 <= to_z < n_planes and 0 <= to_y < n_rows:
-                target = grown[to_z * n_rows + to_y]
-                for k in range(n):
-                    target[k] |= wide[k]
-    return grown
-
-
-@njit(cache=True, nogil=True)
-def _near(truth, prediction, n_planes, n_rows, plane, row, width):
-    """Return how many bits are set in the truth, of them near the prediction, and the same the other way round."""
-    near_truth = _grown(truth, n_planes, n_rows, plane, row, width).ravel()
-    near_prediction = _grown(prediction, n_planes, n_rows, plane, row, width).ravel()
-    t, p = truth.ravel(), prediction.ravel()
-    n_t, n_t_near, n_p, n_p_near = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    for k in range(t.size):
-        n_t += _ones(t[k])
-        n_t_near += _ones(t[k] & near_prediction[k])
-        n_p += _ones(p[k])
-        n_p_near += _ones(p[k] & near_truth[k])
-    return n_t, n_t_near, n_p, n_p_near

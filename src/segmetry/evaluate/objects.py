@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segmetry.evaluate.boundary import check_spacing
+from segmetry.evaluate.by_class import check_spacing
 from segmetry.evaluate.instances import Overlaps, object_overlaps
 from segmetry.evaluate.overlap import contingency
 from segmetry.evaluate.pair import Pair, check_pair

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segmetry.evaluate.boundary import chosen_classes, class_means
+from segmetry.evaluate.by_class import chosen_classes, class_means
 from segmetry.evaluate.pair import check_pair
 from segmetry.evaluate.ratios import harmonic, over
 from segmetry.evaluate.scores import Score, table_of
