@@ -46,6 +46,16 @@ def test_method_without_a_score_is_last():
     assert [r.method for r in ranks(values, HIGH)] == ["some", "none"]
 
 
+def test_place_is_that_on_the_images_that_all_have():
+    """Without its five worst images "choosy" has the better mean; where both have a score it is the worse."""
+    fair = np.concatenate([np.full(5, 0.1), np.linspace(0.7, 0.9, 10)])
+    choosy = np.where(fair < 0.5, np.nan, fair - 0.1)
+    assert np.nanmean(choosy) > fair.mean()
+    best, second = ranks({"fair": fair, "choosy": choosy}, HIGH)
+    assert (best.method, second.method) == ("fair", "choosy")
+    assert second.to_best.estimate.value == pytest.approx(-0.1)
+
+
 def test_groups_are_drawn_as_a_whole():
     """Ten images that are copies of two say no more than two."""
     rng = np.random.default_rng(3)

@@ -29,6 +29,7 @@ from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.properties import image_properties, object_properties
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
+from segmetry.label_checks import check_classes, check_shapes, mask_note
 from segmetry.measure import label
 from segmetry.partners import FilePair, pair_files, some_names
 from segmetry.pipeline import Provenance, make_provenance, write_json
@@ -104,7 +105,7 @@ class CompareWork:
             error, labels = "", np.zeros(truth.values.shape, np.int32)
             cost: dict[str, float] = {}
             try:
-                labels, cost = self._labels(one, task, calibrated)
+                labels, cost = self._labels(one, task, calibrated, truth.values)
             except Exception as caught:
                 error, _ = describe_error(caught, task.path)
             scores = judge(
@@ -114,6 +115,9 @@ class CompareWork:
                 name=task.folder,
                 calibration=_uneven(calibrated.calibration),
             )
+            if one.folder is not None and self.rules.kind == "instance":
+                odd = mask_note(labels, "prediction")
+                scores = replace(scores, notes=(*scores.notes, odd)) if odd else scores
             path.parent.mkdir(parents=True, exist_ok=True)
             if not error:
                 write_labels(path.with_suffix(".tif"), labels, calibrated.calibration)
@@ -140,12 +144,15 @@ class CompareWork:
             _key_in(self.out / name / f"{task.folder}.json") == key for name, key in keys.items()
         )
 
-    def _labels(self, one: Competitor, task: Trial, image: Image) -> tuple[np.ndarray, dict[str, float]]:
+    def _labels(
+        self, one: Competitor, task: Trial, image: Image, truth: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, float]]:
         megapixels = {"megapixels": math.prod(image.spatial_shape) / 1e6}
         if one.recipe is None:
-            labels = read_labels(dict(task.given)[one.name]).values
-            if labels.shape != image.spatial_shape:
-                raise ShapeMismatchError(f"{dict(task.given)[one.name]} is {labels.shape}, not {image.spatial_shape}.")
+            path = dict(task.given)[one.name]
+            labels = read_labels(path).values
+            check_shapes(labels, truth, path, task.truth)
+            check_classes(labels, path, self.rules)
             return labels, megapixels
         method = one.recipe.method
         with one_thread():
@@ -345,6 +352,8 @@ def rank(
 ) -> tuple[Rank, ...]:
     """Return the methods, best first, each with its paired difference to the best.
 
+    The order is that on the images of which every method has the score.
+
     Parameters
     ----------
     values : mapping of method to (n,) array
@@ -357,10 +366,13 @@ def rank(
         Of the bootstrap.
     """
     sign = -1.0 if score.best == "high" else 1.0
+    # Where a method lacks a score it mostly found nothing: on the images that all have, it gains nothing by that.
+    scored = [v for v in values.values() if np.isfinite(v).any()]
+    shared = np.isfinite(scored).all(axis=0) if scored else np.zeros(0, bool)
 
     def badness(method: str) -> float:
-        seen = values[method][np.isfinite(values[method])]
-        return sign * float(seen.mean()) if seen.size else math.inf
+        seen = np.isfinite(values[method]) & (shared if shared.any() else True)
+        return sign * float(values[method][seen].mean()) if seen.any() else math.inf
 
     order = sorted(values, key=badness)
     ranks: list[Rank] = []
