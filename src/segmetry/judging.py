@@ -175,7 +175,7 @@ def _judge_all(
 ) -> list[ImageScores]:
     """Return the scores of all pairs, or one error that names those which cannot be judged."""
     images: list[ImageScores] = []
-    failures: list[str] = []
+    failures: dict[str, list[str]] = {}
     how: dict[str, Any] = {"threshold": threshold, "pixel_size": pixel_size}
     judged = []
     for pair in pairs:
@@ -184,15 +184,11 @@ def _judge_all(
             images.append(judge_pair(pair, rules, **how))
         except SegmetryError as error:
             named = any(str(path) in str(error) for path in (pair.first, pair.truth))
-            failures.append(str(error) if named else f"{pair.first}: {error}")
+            message = str(error) if named else f"{pair.first}: {error}"
+            reason = message.replace(str(pair.first), "").replace(str(pair.truth), "")
+            failures.setdefault(reason, []).append(message)
     if failures:
-        more = f" | and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        raise ReadError(
-            failures[0]
-            if n == 1
-            else f"{len(failures)} of {n} pairs cannot be judged: {' | '.join(failures[:_SHOWN])}{more} "
-            "(mend them, or name the others with --ids)"
-        )
+        raise ReadError(_refusal(list(failures.values()), n))
     if any(one.pixels.absolute_error is not None for one in images):  # probabilities, some of them 0 or 1 everywhere
         for k, one in enumerate(images):
             if one.pixels.absolute_error is None:
@@ -201,7 +197,20 @@ def _judge_all(
 
 
 _SHOWN = 5
-"""Failures that an error lists."""
+"""Reasons that an error lists."""
+
+
+def _refusal(failures: Sequence[Sequence[str]], n: int) -> str:
+    """Return one line of the failures of `n` pairs, those of one reason together."""
+    if n == 1:
+        return failures[0][0]
+    n_failed = sum(map(len, failures))
+    said = [f"{one[0]}{f' (and {len(one) - 1} more alike)' if len(one) > 1 else ''}" for one in failures[:_SHOWN]]
+    left = sum(map(len, failures[_SHOWN:]))
+    more = f" | and {left} more" if left else ""
+    return (
+        f"{n_failed} of {n} pairs cannot be judged: {' | '.join(said)}{more}; mend them, or name the others with --ids."
+    )
 
 
 def _agreements(
@@ -257,8 +266,8 @@ def judge_pair(
     one = judge(truth.values, labels, rules, name=pair.name, calibration=calibration, probability=probability)
     if rules.kind != "instance":
         return one
-    pairs = ((labels, pair.first, "prediction"), (truth.values, pair.truth, "truth"))
-    odd = [note for values, path, what in pairs if (note := mask_note(values, path, what))]
+    both = ((labels, "prediction"), (truth.values, "truth"))
+    odd = [note for values, what in both if (note := mask_note(values, what))]
     return replace(one, notes=(*one.notes, *odd))
 
 

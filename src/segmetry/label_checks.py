@@ -66,14 +66,12 @@ def check_two_classes(truth: np.ndarray, path: Path, truth_path: Path, ignore: i
         )
 
 
-def mask_note(labels: np.ndarray, path: Path, what: str) -> str | None:
+def mask_note(labels: np.ndarray, what: str) -> str | None:
     """Return a warning where objects are expected and all share one number, or are far more pieces than numbers.
 
     Parameters
     ----------
     labels : (M, N) or (P, M, N) array of int
-    path : path
-        Where they are from.
     what : str
         ``"prediction"`` or ``"truth"``.
     """
@@ -88,8 +86,8 @@ def mask_note(labels: np.ndarray, path: Path, what: str) -> str | None:
     pieces = int(cc3d.connected_components(dense, connectivity=26 if labels.ndim == 3 else 8).max())
     if pieces < (4 if n == 1 else 20 * n):  # an object may lie in several pieces
         return None
-    have = "all pieces have one number" if n == 1 else f"{pieces} pieces have {n} numbers"
+    have = "a mask, not objects: all pieces have" if n == 1 else "a picture, not objects: scattered pixels have"
     return (
-        f"WARNING: the {what} {path.name} seems to be a mask or a picture, not objects: {have}; give each object a "
-        "number of its own, or judge pixels with --kind semantic."
+        f"WARNING: the {what} seems to be {have} one number; give each object a number of its own, or judge pixels "
+        "with --kind semantic."
     )

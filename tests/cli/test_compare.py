@@ -289,3 +289,19 @@ def test_images_in_colour_are_counted_in_pixels_not_samples(tmp_path, cli):
     assert cli("compare", "otsu", "--images", tmp_path / "images", "--truth", tmp_path / "truth", "-o", out).code == 0
     table = pd.read_csv(out / "scores.csv")
     assert table[table["score"] == "megapixels"]["value"].item() == pytest.approx(three_disks(0).size / 1e6)
+
+
+def test_masks_of_another_program_are_taken_or_pointed_out(data, tmp_path, cli):
+    for k in range(N):
+        write_png(
+            tmp_path / "masks" / f"i{k}.png", (truth_of((*THREE, (110.0, 130.0, 6.0))) > 0).astype(np.uint8) * 255
+        )
+        write_png(tmp_path / "truth" / f"i{k}.png", (truth_of(THREE) > 0).astype(np.uint8))
+    arguments = ["compare", tmp_path / "masks", "otsu", "--images", data / "images", "-j", 1]
+    ran = cli(*arguments, "--truth", tmp_path / "truth", "-o", tmp_path / "a", "--kind", "semantic")
+    assert ran.code == 0
+    assert read_json(tmp_path / "a" / "comparison.json")["scores"]["masks"]["semantic.iou"]["value"] > 0.9
+    ran = cli(*arguments, "--truth", data / "truth", "-o", tmp_path / "b")
+    assert ran.code == 0
+    notes = read_json(tmp_path / "b" / "comparison.json")["notes"]
+    assert any("masks" in note and "seems to be a mask" in note for note in notes)

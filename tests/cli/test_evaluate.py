@@ -314,3 +314,14 @@ def test_terminal_lines_classes_up(tmp_path, cli):
     rows = [line.split() for line in shown.splitlines()]
     assert ["class", "iou", "precision", "recall"] in rows
     assert ["carbide", "0.667", "0.667", "1.00"] in rows
+
+
+def test_pairs_that_fail_alike_are_said_once(tmp_path, cli):
+    images = {f"i{k}": TRUTH for k in range(9)}
+    found = save(tmp_path / "p", **dict.fromkeys(images, TRUTH[:-1]) | {"i8": TRUTH.T})
+    shown = cli("evaluate", found, save(tmp_path / "t", **images))
+    assert shown.code == 2
+    assert shown.err.count("undo the resizing") == 1
+    assert "9 of 9 pairs" in shown.err
+    assert "(and 7 more alike)" in shown.err
+    assert shown.err.count("swapped") == 1

@@ -107,7 +107,7 @@ def _brackets(e: Estimate, unit: str) -> str:
     if math.isfinite(e.low):
         few = f" ({e.note})" if e.note else ""
         return f"[low, high]: {e.level:.0%} interval for the population of {unit}s{few}".replace("%", " %")
-    return f"no intervals: {e.note}" if e.note else "no intervals"
+    return f"no intervals ({e.note})" if e.note else "no intervals"
 
 
 def _cells(e: Estimate, n_images: int) -> list[str]:
