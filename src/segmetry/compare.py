@@ -74,14 +74,17 @@ class CompareWork:
     competitors : tuple of Competitor
     out : Path
     rules : Rules
+    again : bool
+        Whether methods whose scores are there already run once more.
     """
 
     competitors: tuple[Competitor, ...]
     out: Path
     rules: Rules
+    again: bool = False
 
     def __call__(self, task: Task) -> None:
-        """Write label image and scores of each method that lacks them."""
+        """Write label image and scores of each method that lacks them, or of all."""
         assert isinstance(task, Trial)
         image = read(task.path)
         truth = read_labels(task.truth)
@@ -95,7 +98,7 @@ class CompareWork:
         calibrated: Image | None = None
         for one in self.competitors:
             path = self.out / one.name / f"{task.folder}.json"
-            if _key_in(path) == keys[one.name]:
+            if not self.again and _key_in(path) == keys[one.name]:
                 continue
             if calibrated is None:
                 recipe = next((c.recipe for c in self.competitors if c.recipe), None)

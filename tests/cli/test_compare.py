@@ -112,6 +112,9 @@ def test_resume_does_only_what_is_missing(data, tmp_path, cli):
     assert {p.relative_to(tmp_path).as_posix() for p in changed} == {"ndnt/i2.json", "properties/i2.json"}
     assert cli(*arguments, "--resume", "--tolerance", "3").code == 0  # other rules: all again
     assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items() if p.parent.name != "properties")
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/i*.json")}
+    assert cli(*arguments, "--tolerance", "3").code == 0  # not asked to go on: all again
+    assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items())
 
 
 def test_swapped_predictions_are_told_in_one_line_a_method(data, tmp_path, cli):

@@ -160,7 +160,7 @@ def compare_methods(
         group_name, owners = read_groups(groups, names)
         owner = dict(zip(names, owners, strict=True))
     open_output(out)
-    work = compare.CompareWork(competitors, out, rules)
+    work = compare.CompareWork(competitors, out, rules, again=not resume)
     outcomes, stopped = collect(trials, work, jobs=jobs, done=work.is_done if resume else None)
     write_failures(out / "failures.csv", outcomes)
     if not any(o.ok for o in outcomes):
