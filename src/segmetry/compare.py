@@ -29,6 +29,7 @@ from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.properties import image_properties, object_properties
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.io import calibrate, read, read_labels, write_labels
+from segmetry.judging import thresholded
 from segmetry.label_checks import check_classes, check_shapes, mask_note
 from segmetry.measure import label
 from segmetry.partners import FilePair, pair_files, some_names
@@ -107,17 +108,14 @@ class CompareWork:
                 )
             error, labels = "", np.zeros(truth.values.shape, np.int32)
             cost: dict[str, float] = {}
+            how: dict[str, Any] = {"name": task.folder, "calibration": _uneven(calibrated.calibration)}
             try:
                 labels, cost = self._labels(one, task, calibrated, truth.values)
+                scores = judge(truth.values, labels, self.rules, **how)
             except Exception as caught:
                 error, _ = describe_error(caught, task.path)
-            scores = judge(
-                truth.values,
-                np.zeros_like(labels) if error else labels,
-                self.rules,
-                name=task.folder,
-                calibration=_uneven(calibrated.calibration),
-            )
+                labels = np.zeros(truth.values.shape, np.int32)
+                scores = judge(truth.values, labels, self.rules, **how)
             if one.folder is not None and self.rules.kind == "instance":
                 odd = mask_note(labels, "prediction")
                 scores = replace(scores, notes=(*scores.notes, odd)) if odd else scores
@@ -153,7 +151,8 @@ class CompareWork:
         megapixels = {"megapixels": math.prod(image.spatial_shape) / 1e6}
         if one.recipe is None:
             path = dict(task.given)[one.name]
-            labels = read_labels(path).values
+            found_labels = read_labels(path, scores=self.rules.kind == "semantic")
+            labels, _ = thresholded(path, found_labels, None, scores=False)
             check_shapes(labels, truth, path, task.truth)
             check_classes(labels, path, self.rules)
             return labels, megapixels

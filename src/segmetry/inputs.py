@@ -71,7 +71,7 @@ def _near(path: Path) -> str:
     """Return a hint at a name much like the one that is missing."""
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
-    return f"did you mean {path.parent / near[0]}?" if near else "check the name"
+    return f"perhaps {path.parent / near[0]}" if near else "check the name"
 
 
 def _some(names: Iterable[str]) -> str:

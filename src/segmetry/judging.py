@@ -257,7 +257,7 @@ def judge_pair(
     truth = read_labels(pair.truth)
     found = read_labels(pair.first, scores=rules.kind == "semantic")
     check_shapes(found.values, truth.values, pair.first, pair.truth)
-    labels, probability = _thresholded(pair.first, found, threshold, scores or threshold is not None)
+    labels, probability = thresholded(pair.first, found, threshold, scores or threshold is not None)
     if probability is not None:
         check_two_classes(truth.values, pair.first, pair.truth, rules.ignore)
     check_classes(truth.values, pair.truth, rules)
@@ -271,10 +271,22 @@ def judge_pair(
     return replace(one, notes=(*one.notes, *odd))
 
 
-def _thresholded(
+def thresholded(
     path: Path, found: LabelFile, threshold: float | None, scores: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return labels, and the probability where the file holds scores."""
+    """Return labels, and the probability where the file holds scores.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for errors.
+    found : LabelFile
+        What it holds.
+    threshold : float, optional
+        From which value on a pixel is foreground; of fractions 0.5 by default.
+    scores : bool
+        Whether it must hold scores, because its neighbours do.
+    """
     values = found.values
     if scores and (values.dtype == np.int32 or threshold is None) and values.min() >= 0 and values.max() <= 1:
         values = values.astype(np.float32)  # a blank image: floats that are whole numbers were read as labels

@@ -199,6 +199,33 @@ def test_failure_of_a_method_counts_as_an_empty_prediction(data, tmp_path, cli):
     assert [(f["method"], f["image"]) for f in found["failures"]] == [("p", "i3")]
 
 
+def test_labels_that_only_one_competitor_has_wrong_are_its_own_failure(data, tmp_path, cli):
+    (tmp_path / "p").mkdir()
+    for k in range(N):
+        np.save(tmp_path / "p" / f"i{k}.npy", truth_of(THREE).astype(np.int32) - (k == 2))
+    ran = cli(
+        "compare", tmp_path / "p", "otsu", "--images", data / "images", "--truth", data / "truth",
+        "-o", tmp_path / "out", "-j", 1,
+    )  # fmt: skip
+    assert ran.code == 0
+    found = read_json(tmp_path / "out" / "comparison.json")
+    assert found["n_images"] == N
+    assert [(f["method"], f["image"]) for f in found["failures"]] == [("p", "i2")]
+
+
+def test_probabilities_are_thresholded(data, tmp_path, cli):
+    (tmp_path / "p").mkdir()
+    for k in range(N):
+        np.save(tmp_path / "p" / f"i{k}.npy", np.where(truth_of(THREE) > 0, 0.7, 0.2))
+        write_png(tmp_path / "truth" / f"i{k}.png", (truth_of(THREE) > 0).astype(np.uint8))
+    ran = cli(
+        "compare", tmp_path / "p", "--images", data / "images", "--truth", tmp_path / "truth", "-o", tmp_path / "out",
+        "-j", 1, "--kind", "semantic",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert read_json(tmp_path / "out" / "comparison.json")["scores"]["p"]["semantic.iou"]["value"] == 1
+
+
 def test_image_that_cannot_be_read_is_listed_and_the_rest_goes_on(data, tmp_path, cli):
     for k in range(N):
         write_png(tmp_path / "images" / f"i{k}.png", disks((130, 150), *THREE))

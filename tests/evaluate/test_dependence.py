@@ -28,7 +28,7 @@ def test_a_line_is_found_exactly():
     assert found.sentence == "IoU falls by 0.100 per halving of contrast [0.100, 0.100]"
     back = _of(0.3 + 0.1 * np.log2(x), 64 / x)
     assert back.slope.value == pytest.approx(-0.1)
-    assert back.sentence == "IoU falls by 0.100 per doubling of contrast [0.100, 0.100]"
+    assert back.sentence == "IoU rises by 0.100 per halving of contrast [0.100, 0.100]"
     line = _of(2 - 0.01 * x, 5 * x, scale="linear", unit="px")
     assert line.slope.value == pytest.approx(-0.002)
     assert line.slope.unit == "px^-1"

@@ -148,7 +148,7 @@ def trend(
         scaled, y, drawn, "" if log or not unit else f"{unit}^-1", n_resamples=n_resamples, level=level, seed=seed
     )
     words = against_name.replace("_", " ")
-    step, per = _step(x, log, words, unit, slope.value)
+    step, per = _step(x, log, words, unit)
     return Trend(
         name,
         against_name,
@@ -260,10 +260,10 @@ def _rows(drawn: Groups, n_resamples: int) -> str:
     return f"{drawn.n} {'groups' if drawn.named else 'rows'} drawn {n_resamples} times"
 
 
-def _step(x: np.ndarray, log: bool, against: str, unit: str, slope: float) -> tuple[float, str]:
-    """Return a round change of the property, with the sign that makes a log2 score fall, and its words."""
+def _step(x: np.ndarray, log: bool, against: str, unit: str) -> tuple[float, str]:
+    """Return a change of the property and its words: half of it, or a round step; the same for every score."""
     if log:
-        return (-1.0, f"per halving of {against}") if slope > 0 else (1.0, f"per doubling of {against}")
+        return -1.0, f"per halving of {against}"
     spread = float(np.subtract(*np.quantile(x, [0.75, 0.25]))) or float(np.ptp(x)) if len(x) else 0.0
     size = 10.0 ** math.floor(math.log10(spread)) if spread > 0 else 1.0
     return size, f"per {size:g}{f' {unit}' if unit else ''} of {against}"

@@ -24,7 +24,7 @@ INSTANCE = table_of(
     Score("sq", "high", "mean IoU of the hits, IoU > .5"),
     Score("rq", "high", "f1 at IoU > .5"),
     Score("count_error", "zero", "predicted minus true number of objects"),
-    Score("count_error_relative", "zero", "that, over the true number"),
+    Score("count_error_relative", "zero", "that, over the true number", least=-1.0),
     Score("splits", "low", "true objects that hold more than half of each of two or more predicted ones"),
     Score("merges", "low", "predicted objects that hold more than half of each of two or more true ones"),
     Score("ari", "high", "adjusted Rand index of the pixels that belong to a true object", least=-0.5),

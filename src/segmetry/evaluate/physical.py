@@ -37,7 +37,7 @@ _RELATIVE = {
 }
 
 PHYSICAL = table_of(
-    *(Score(f"{name}_error", "zero", f"found / true - 1: {what}") for name, what in _RELATIVE.items()),
+    *(Score(f"{name}_error", "zero", f"found / true - 1: {what}", least=-1.0) for name, what in _RELATIVE.items()),
     *(Score(f"{name}_deviation", "low", f"|found / true - 1|: {what}") for name, what in _RELATIVE.items()),
     Score("size_wasserstein", "low", "area between the cumulative distributions of size, in units of length", 1),
     Score("size_wasserstein_relative", "low", "the same, over the true mean size"),

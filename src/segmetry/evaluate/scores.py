@@ -21,22 +21,21 @@ class Score:
         One line for help, report and docs.
     length_power : int
         Power of the unit of length: 1 for a distance, 0 for a ratio.
-    least : float
-        Smallest value that a score has whose best is high: -1 for a correlation.
+    least : float, optional
+        Smallest value: 0 where nothing is said and high or low is best; -1 for a correlation or a relative error.
     """
 
     name: str
     best: Literal["high", "low", "zero"]
     meaning: str
     length_power: int = 0
-    least: float = 0.0
+    least: float | None = None
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest value: no interval may leave them."""
-        if self.best == "zero":
-            return (-math.inf, math.inf)
-        return (self.least, 1.0) if self.best == "high" else (0.0, math.inf)
+        least = self.least if self.least is not None else -math.inf if self.best == "zero" else 0.0
+        return (least, 1.0 if self.best == "high" else math.inf)
 
 
 def table_of(*rows: Score) -> dict[str, Score]:
