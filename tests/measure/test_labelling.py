@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from segmetry.errors import ImageError, LabelError, OptionError
 from segmetry.measure import keep_labels, label, measure, relabel, remove_small
+from segmetry.measure.labelling import largest_pieces
 from segmetry.types import Calibration, Image
 
 NEIGHBOURS = {4: (2, 1), 8: (2, 2), 6: (3, 1), 18: (3, 2), 26: (3, 3)}
@@ -151,3 +152,20 @@ def test_a_million_objects():
     assert (table["area"] == 1).all()
     assert (table["nearest_neighbour_distance"] == 2).all()
     np.testing.assert_array_equal(table["intensity_mean"], table["label"])
+
+
+def test_largest_pieces_by_hand():
+    labels = np.array([[1, 1, 0, 2, 0], [0, 0, 1, 0, 2], [3, 0, 0, 0, 0], [0, 0, 3, 3, 9]])
+    kept = [[1, 1, 0, 2, 0], [0, 0, 1, 0, 2], [0, 0, 0, 0, 0], [0, 0, 3, 3, 9]]  # corners hold pieces together
+    assert largest_pieces(labels).tolist() == kept
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (9, 12, 11)])
+def test_largest_pieces_equal_plain(shape):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, shape) * (rng.random(shape) < 0.35) * 7
+    expected = np.zeros_like(labels)
+    for value in np.unique(labels[labels > 0]):
+        pieces, _ = ndimage.label(labels == value, np.ones((3,) * labels.ndim))
+        expected[pieces == np.bincount(pieces.ravel())[1:].argmax() + 1] = value
+    assert np.array_equal(largest_pieces(labels), expected)

@@ -97,3 +97,20 @@ def test_texture_is_no_bright_rim():
     # An overshoot that only had to fit better was found seven times, and diameters were 0.5 px too small.
     assert edges.info["n_rim"] <= 3, "of 25"
     assert diameters(edges.labels).mean() == pytest.approx(24, abs=0.35)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_particle_stays_in_one_piece(seed):
+    """Bright grains within reach of a particle's edge are no part of it."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:160, :160]
+    labels, image = np.zeros(rows.shape, np.int32), np.zeros(rows.shape, np.float32)
+    for number, (row, col) in enumerate(((45, 45), (45, 115), (115, 45), (115, 115)), 1):
+        distance = np.hypot(rows - row, cols - col)
+        labels[distance < 17] = number
+        image[distance < 20] = 1
+    image[rng.random(image.shape) < 0.2] += 1.5
+    placed = place_edges(cv2.GaussianBlur(image, (0, 0), 0.7), labels, noise=0.02).labels
+    for number in range(1, 5):
+        n_with_ground, _ = cv2.connectedComponents((placed == number).astype(np.uint8), connectivity=8)
+        assert n_with_ground == 2

@@ -27,6 +27,7 @@ import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from segmetry.measure.labelling import largest_pieces
 from segmetry.segment.objects import surroundings
 
 KINDS = ("flat", "ball", "rim")
@@ -97,7 +98,8 @@ def place_edges(
         labels, info = _one_pass(image, labels, noise, valid, sigmas)
         near = _SIGMAS.index(info["blur_px"]) if info["blur_px"] else 0
         sigmas = _SIGMAS[max(near - 1, 0) : near + 2]
-    return Edges(labels, info)
+    # Where the grey decides, noise within reach of an edge may be taken for a particle.
+    return Edges(largest_pieces(labels), info)
 
 
 def _one_pass(
