@@ -129,6 +129,7 @@ def test_swapped_predictions_are_told_in_one_line_a_method(data, tmp_path, cli):
     assert re.search(r"^p: WARNING: .*inverted.*: i0, i1, i2, i3, i4 and 1 more \(6 of 6 images\)$", note)
 
 
+@pytest.mark.slow
 def test_two_settings_give_a_map(data, tmp_path, cli):
     methods = [f"otsu:min_size={size},smoothing={s}" for size in (1, 2000) for s in (1, 2)]
     ran = cli(
@@ -177,6 +178,7 @@ def test_groups_are_drawn(data, tmp_path, cli):
     assert read_json(tmp_path / "out" / "comparison.json")["ranking"][1]["to_best"]["p_value"] == 2 / 2**3
 
 
+@pytest.mark.slow
 def test_failure_of_a_method_counts_as_an_empty_prediction(data, tmp_path, cli):
     """A folder of labels of which one has another shape."""
     for k in range(N):

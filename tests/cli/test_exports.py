@@ -43,6 +43,7 @@ def test_every_export_holds_the_particles_of_the_table(cli, path, tmp_path):
     assert leftovers(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_resume_makes_an_export_that_is_missing(cli, path, tmp_path):
     write_tiff(tmp_path / "in/b.tif", three_disks(1))
 

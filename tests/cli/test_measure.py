@@ -197,6 +197,7 @@ def test_a_pixel_size_is_understood_as_people_write_it(cli, tmp_path, given, val
     assert found == pytest.approx(sorted(2 * r * value for _, _, r in THREE), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_pixel_size_may_be_one_for_each_axis(cli, tmp_path):
     """Pixels of 2 nm down and 1 nm across make a disk of n pixels 2 n nm^2 large, and twice as tall as wide."""
     path = write_tiff(tmp_path / "a.tif", three_disks(), nm=1.0)
@@ -274,6 +275,7 @@ def test_metadata_and_bar_that_disagree_are_reported_loudly(cli, tmp_path):
     assert read_json(tmp_path / "metadata/a/summary.json")["pixel_size"]["value"] == pytest.approx(0.96, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_method_and_options_decide_the_result(cli, tmp_path):
     path = write_tiff(tmp_path / "a.tif", three_disks())
     # Areas of the three disks: 452, 804 and 1257 px; a least size of 600 px leaves two.
@@ -294,6 +296,7 @@ def test_method_and_options_decide_the_result(cli, tmp_path):
     assert read_json(tmp_path / "none/a/summary.json")["n"] == 0
 
 
+@pytest.mark.slow
 def test_the_level_of_the_intervals_can_be_chosen(cli, tmp_path, measured):
     path = measured[0].parent / "micrograph.tif"
     assert cli("measure", path, "-o", tmp_path, "--set", "level=0.5", "-j", 1).code == 0
@@ -571,6 +574,7 @@ def test_the_number_of_jobs_does_not_change_a_byte(cli, tmp_path):
     assert outs[0] == outs[1]
 
 
+@pytest.mark.slow
 def test_particles_that_touch_the_frame_are_dropped_and_the_rest_weighted(cli, tmp_path):
     """The weight of a particle seen whole: the frame over the positions in which it would be (Miles, Lantuéjoul)."""
     image = disks((130, 150), *THREE, (0.0, 75.0, 14.0), (129.0, 148.0, 18.0))

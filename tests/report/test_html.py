@@ -348,6 +348,7 @@ def test_batch_without_any_result(make_result, make_batch, tmp_path):
     assert "bad.tif" in page.text
 
 
+@pytest.mark.slow
 def test_several_results_get_a_page_each_and_one_over_all(make_result, tmp_path):
     results = [make_result(n, name="same/name") for n in (12, 20)]
     page = check(report(iter(results), tmp_path / "all"))
@@ -385,6 +386,7 @@ def test_thousand_images_make_a_page_that_opens(make_result, make_batch, tmp_pat
     assert "first 400 images" in page.text
 
 
+@pytest.mark.slow
 def test_path_may_be_a_folder(make_result, tmp_path):
     result = make_result(3)
     for given, written in (("folder", "folder/report.html"), ("x/Page.HTML", "x/Page.HTML")):

@@ -107,6 +107,7 @@ def test_sintered_neighbours_overlap_by_the_stated_share():
     assert nearest.max() <= 10 * 0.85 + 1e-9
 
 
+@pytest.mark.slow
 def test_random_particles_are_poisson():
     # Counts of centres in the frame: mean n, variance n (index of dispersion: chi-square with 149 degrees of freedom).
     counts = []
