@@ -90,6 +90,7 @@ def test_label_images_of_every_method_are_kept(compared):
     assert not leftovers(compared)
 
 
+@pytest.mark.slow
 def test_resume_does_only_what_is_missing(data, tmp_path, cli):
     arguments = [
         "compare",
@@ -117,6 +118,7 @@ def test_resume_does_only_what_is_missing(data, tmp_path, cli):
     assert all(p.stat().st_mtime_ns != stamp for p, stamp in stamps.items())
 
 
+@pytest.mark.slow
 def test_swapped_predictions_are_told_in_one_line_a_method(data, tmp_path, cli):
     for k in range(N):
         write_png(tmp_path / "p" / f"i{k}.png", (truth_of(THREE) == 0).astype(np.uint8))
@@ -156,6 +158,7 @@ def test_one_process_and_two_give_the_same_scores(data, tmp_path, cli):
     assert one["ranking"] == two["ranking"]
 
 
+@pytest.mark.slow
 def test_json_is_the_file(data, tmp_path, cli):
     ran = cli(
         "compare", "otsu", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path, "--json",
@@ -323,6 +326,7 @@ def test_images_in_colour_are_counted_in_pixels_not_samples(tmp_path, cli):
     assert table[table["score"] == "megapixels"]["value"].item() == pytest.approx(three_disks(0).size / 1e6)
 
 
+@pytest.mark.slow
 def test_masks_of_another_program_are_taken_or_pointed_out(data, tmp_path, cli):
     for k in range(N):
         write_png(
