@@ -188,17 +188,26 @@ def _uneven(calibration: Calibration) -> Calibration | None:
     return calibration if calibration.known and len(set(calibration.spacing)) > 1 else None
 
 
-_WARM: set[str] = set()
+_WARM: set[tuple[str, str, bool]] = set()
 
 
 def _warm_up(one: Competitor, image: Image) -> None:
-    """Run a method once on a corner: what is compiled and loaded on first use is no cost of the image."""
-    if one.name in _WARM or one.recipe is None:
+    """Run a method once on a corner: what is compiled and loaded on first use is no cost of the image.
+
+    Kernels are compiled for a type of pixels, and anew where some of them are ignored.
+    """
+    some_ignored = image.ignore is not None and bool(image.ignore.any())
+    kind = (one.name, image.pixels.dtype.str, some_ignored)
+    if kind in _WARM or one.recipe is None:
         return
-    _WARM.add(one.name)
+    _WARM.add(kind)
     corner = image.pixels[tuple(slice(0, 96) for _ in image.pixels.shape)]
+    ignore = None
+    if some_ignored and corner.ndim == len(image.spatial_shape):
+        ignore = np.zeros(corner.shape, bool)
+        ignore[..., -1] = True
     try:
-        segment(corner, one.recipe.method)
+        segment(Image(corner, image.axes, ignore=ignore), one.recipe.method)
     except Exception:  # what is wrong with it, the image itself will say
         return
 
