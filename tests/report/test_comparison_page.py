@@ -243,6 +243,15 @@ def test_few_groups_are_said(comparison):
     assert "12 images of 4 publications" in text
 
 
+def test_without_intervals_the_page_says_why_and_shows_no_empty_trends():
+    made = scene(3)
+    assert not any(math.isfinite(r.estimate.low) for r in made.ranking)
+    text = check(comparison_page(made, families=FAMILIES)).text
+    assert "too few for intervals" in text
+    assert "may be too narrow" not in text
+    assert "cannot be told" not in text
+
+
 def test_scores_that_are_missing_are_dashes(comparison):
     gone = {m: {k: Estimate(k, math.nan, note="no image has this score") for k in own}
             for m, own in comparison.estimates.items()}  # fmt: skip

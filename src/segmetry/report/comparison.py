@@ -287,12 +287,15 @@ def _definitions(keys: Sequence[str], families: Families) -> list[dict[str, str]
 
 
 def trends_by_subject(comparison: Comparison) -> dict[tuple[str, str], dict[str, Trend]]:
-    """Return trends by score and what it is set against, then by method in the order of rank."""
+    """Return trends by score and what it is set against, then by method in the order of rank.
+
+    What cannot be told of any method, for want of images, is left out.
+    """
     found: dict[tuple[str, str], dict[str, Trend]] = {}
     for method in comparison.methods:
         for trend in comparison.trends.get(method, ()):
             found.setdefault((trend.name, trend.against), {})[method] = trend
-    return found
+    return {key: trends for key, trends in found.items() if any(math.isfinite(t.slope.low) for t in trends.values())}
 
 
 def _gap(difference: Difference) -> score_figures.Gap:
@@ -488,8 +491,10 @@ def _warnings(comparison: Comparison) -> list[str]:
         )
     if comparison.n_groups < FEW_GROUPS:
         what = "image" if comparison.groups == "image" else comparison.groups
-        loud.append(
-            f"Only {plural(comparison.n_groups, what)}: intervals over so few may be too narrow, and the ranking may "
-            "change with other images."
-        )
+        few = f"Only {plural(comparison.n_groups, what)}"
+        if any(math.isfinite(r.estimate.low) for r in comparison.ranking):
+            few += ": intervals over so few may be too narrow, and the ranking may change with other images."
+        else:
+            few += ": too few for intervals, so nothing here tells one method from another."
+        loud.append(few)
     return loud
