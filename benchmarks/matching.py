@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import platform
-import time
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -23,20 +20,10 @@ from threadpoolctl import threadpool_limits
 from segmetry.evaluate.instances import average_precision, match, score_instances
 from segmetry.evaluate.objects import object_outcomes
 from segmetry.evaluate.overlap import contingency
+from timing import best_ms, machine
 
 threadpool_limits(1)
 SEED = 0
-
-
-def best_of(n: int, work: Callable[[], object]) -> float:
-    """Return the shortest processor time of n runs in ms, after one that warms up; other programs hardly disturb it."""
-    work()
-    times = []
-    for _ in range(n):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times) * 1e3
 
 
 def scene(side: int, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +64,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     side, n, runs = (1024, 300, 5) if quick else (4096, 5000, 15)
     truth, prediction = scene(side, n)
-    print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, seed {SEED}, best of {runs}")
+    print(f"{machine()}, seed {SEED}, best of {runs}")
     counts = [len(np.unique(labels)) - 1 for labels in (truth, prediction)]
     print(f"{side} x {side} int32, {counts[0]} true and {counts[1]} predicted objects, core-ms")
 
@@ -90,10 +77,10 @@ def main() -> None:
         "contingency, two classes": lambda: contingency(*classes),
     }
     classes = (truth > 0).astype(np.int32), (prediction > 0).astype(np.int32)
-    ours = {what: best_of(runs, work) for what, work in fused.items()}
+    ours = {what: best_ms(runs, work) for what, work in fused.items()}
     for what, took in ours.items():
         print(f"  segmetry {what:46s} {took:9.1f}")
-    print(f"  segmetry {'object_outcomes':46s} {best_of(1, lambda: object_outcomes(truth, prediction)):9.1f}")
+    print(f"  segmetry {'object_outcomes':46s} {best_ms(1, lambda: object_outcomes(truth, prediction)):9.1f}")
 
     matching, precision = peer("stardist.matching", "matching"), peer("cellpose.metrics", "average_precision")
     rows: list[tuple[str, str, Any]] = []
@@ -106,7 +93,7 @@ def main() -> None:
             work = lambda levels=levels: precision(truth, prediction, threshold=levels)  # noqa: E731
             rows.append((f"cellpose average_precision, {len(levels)} level(s)", what, work))
     for what, beside, work in rows:
-        took = best_of(1 if quick else 3, work)
+        took = best_ms(1 if quick else 3, work)
         print(f"  {what:55s} {took:9.1f}  {took / ours[beside]:6.0f} times {beside}")
     if matching:
         theirs = matching(truth, prediction, thresh=0.5)

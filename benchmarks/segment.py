@@ -7,9 +7,6 @@ OMP_NUM_THREADS=1 python benchmarks/segment.py [--quick]
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -18,19 +15,9 @@ from scipy import ndimage
 from segmetry.segment import segment
 from segmetry.segment.ndnt import ndnt_mask
 from segmetry.segment.split import split_touching
+from timing import best_ms, machine
 
 SEED = 0
-
-
-def best_of(n: int, work: Callable[[], object]) -> float:
-    """Return the shortest processor time of n runs in ms, after one that warms up; other programs hardly disturb it."""
-    work()
-    times = []
-    for _ in range(n):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times) * 1e3
 
 
 def disks(shape: tuple[int, int], n: int, radius: tuple[float, float]) -> np.ndarray:
@@ -76,7 +63,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     cv2.setNumThreads(1)
     n = 2 if quick else 5
-    print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, seed {SEED}, best of {n}")
+    print(f"{machine()}, seed {SEED}, best of {n}")
 
     print(
         "\nNDNT, dark side, share 0.15            ours ms   scipy exact border (ratio)   scipy mirrored (ratio)  differ"
@@ -87,9 +74,9 @@ def main() -> None:
         for dtype in (np.uint8, np.uint16, np.float32):
             image = rng.integers(0, 256, shape).astype(dtype)
             sides = (window,) * image.ndim
-            ours = best_of(n, lambda image=image, sides=sides: ndnt_mask(image, window=sides))
-            exact = best_of(1, lambda image=image, window=window: plain_ndnt(image, window, 0.15))
-            mirrored = best_of(1, lambda image=image, window=window: mirrored_ndnt(image, window, 0.15))
+            ours = best_ms(n, lambda image=image, sides=sides: ndnt_mask(image, window=sides))
+            exact = best_ms(1, lambda image=image, window=window: plain_ndnt(image, window, 0.15))
+            mirrored = best_ms(1, lambda image=image, window=window: mirrored_ndnt(image, window, 0.15))
             differ = np.count_nonzero(ndnt_mask(image, window=sides) != plain_ndnt(image, window, 0.15))
             title = f"{shape!s:16} {np.dtype(dtype).name:8} window {window:3}"
             peers = f"{exact:14.1f} ({exact / ours:5.1f}) {mirrored:18.1f} ({mirrored / ours:5.1f})"
@@ -104,13 +91,13 @@ def main() -> None:
     )
     for title, image in scenes:
         for method in ("hybrid", "hybrid-literal", "local", "otsu"):
-            elapsed = best_of(n, lambda image=image, method=method: segment(image, method))
+            elapsed = best_ms(n, lambda image=image, method=method: segment(image, method))
             found = segment(image, method).n_regions
             print(f"{title:34} {method:14} {elapsed:8.1f} {image.size / elapsed / 1e3:10.1f} {found:9}")
 
     mask = (disks((2048, 2048), 900, (8, 40)) < 125).view(np.uint8)
-    ours = best_of(n, lambda: split_touching(mask))
-    plain = best_of(1, lambda: plain_watershed(mask))
+    ours = best_ms(n, lambda: split_touching(mask))
+    plain = best_ms(1, lambda: plain_watershed(mask))
     print(
         f"\ncut touching, 2048 x 2048: ours {ours:.1f} ms, scikit-image h-maxima and watershed {plain:.1f} ms", end=" "
     )
