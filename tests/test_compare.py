@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segmetry.compare import _warm_up, rank
-from segmetry.competitors import parse_competitors
+from segmetry.compare import rank
 from segmetry.evaluate.scores import Score
 from segmetry.evaluate.uncertain import mean_over_images
-from segmetry.recipe import Recipe
-from segmetry.types import Image
 
 HIGH, LOW = Score("a", "high", ""), Score("b", "low", "")
 
@@ -67,20 +64,3 @@ def test_groups_are_drawn_as_a_whole():
     grouped = ranks({"a": a, "b": a - gap}, HIGH, groups=["x"] * 10 + ["y"] * 10)[1].to_best
     assert (alone.n_groups, grouped.n_groups) == (20, 2)
     assert grouped.p_value > alone.p_value
-
-
-def test_warming_up_compiles_what_the_image_will_need(monkeypatch):
-    """Kernels differ by the type of pixels and by whether some are ignored; each kind is warmed once."""
-    seen = []
-    monkeypatch.setattr("segmetry.compare._WARM", set())
-    monkeypatch.setattr("segmetry.compare.segment", lambda image, method: seen.append(image))
-    (otsu,) = parse_competitors(["otsu"], Recipe())
-    pixels = np.zeros((120, 130), np.uint16)
-    text = np.zeros(pixels.shape, bool)
-    text[100:] = True  # out of the corner that is warmed with
-    for image in (Image(pixels), Image(pixels), Image(pixels, ignore=text), Image(pixels, ignore=text)):
-        _warm_up(otsu, image)
-    assert [(i.pixels.dtype, i.ignore is not None and bool(i.ignore.any())) for i in seen] == [
-        (np.uint16, False),
-        (np.uint16, True),
-    ]

@@ -143,6 +143,7 @@ def compare_methods(
     from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.compared import write_comparison
+    from segmetry.trials import CompareWork, load, make_trials
 
     if rank_by is not None and "." not in rank_by and rank_by in FAMILIES[rules.kind].scores:
         raise OptionError(f"--rank-by {rank_by!r}: say which; write {rules.kind}.{rank_by}.")
@@ -152,7 +153,7 @@ def compare_methods(
     for one in competitors:
         _check_place(one, out)
     found = pair_files(images, truth, ids=read_ids(ids) if ids is not None else None, what="image")
-    trials = compare.make_trials(competitors, found.pairs)
+    trials = make_trials(competitors, found.pairs)
     names = [trial.folder for trial in trials]
     known = read_properties(properties, names) if properties is not None else {}
     group_name, owner = "", {}
@@ -160,12 +161,12 @@ def compare_methods(
         group_name, owners = read_groups(groups, names)
         owner = dict(zip(names, owners, strict=True))
     open_output(out)
-    work = compare.CompareWork(competitors, out, rules, again=not resume)
+    work = CompareWork(competitors, out, rules, again=not resume)
     outcomes, stopped = collect(trials, work, jobs=jobs, done=work.is_done if resume else None)
     write_failures(out / "failures.csv", outcomes)
     if not any(o.ok for o in outcomes):
         return conclude(trials, outcomes, stopped, "--resume goes on from here")
-    left = compare.load(out, competitors, outcomes)
+    left = load(out, competitors, outcomes)
     compared = compare.compare(
         left,
         rules,

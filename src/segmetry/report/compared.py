@@ -12,8 +12,8 @@ from segmetry.io.atomic import atomic
 from segmetry.report.comparison import WorstCase, comparison_figures, comparison_page, worst_case, worst_images
 
 if TYPE_CHECKING:
-    from segmetry.compare import Trial
     from segmetry.evaluate.comparison import Comparison
+    from segmetry.trials import Trial
 
 
 def write_comparison(
