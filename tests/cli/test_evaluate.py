@@ -142,6 +142,15 @@ def test_groups_ids_and_files_written(tmp_path, cli):
     assert "i0,d0,instance,recall,0.3333" in "\n".join(lines)
 
 
+def test_only_what_was_written_is_said_to_be(tmp_path, cli):
+    truth, found = save(tmp_path / "t", a=TRUTH), save(tmp_path / "p", a=HALF)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.csv").write_text("a\n1\n")
+    shown = cli("evaluate", found, truth, "-o", tmp_path / "out").out.splitlines()[-1]
+    names = ("scores.csv", "objects.csv", "evaluation.json")
+    assert shown == "written: " + ", ".join(str(tmp_path / "out" / name) for name in names)
+
+
 def test_terminal_names_the_averaging_and_the_worst(tmp_path, cli):
     images = {f"i{k}": TRUTH if k else HALF for k in range(7)}
     truth, found = save(tmp_path / "t", **dict.fromkeys(images, TRUTH)), save(tmp_path / "p", **images)

@@ -83,17 +83,17 @@ def evaluate_paths(
     if out is not None:
         from segmetry.io import write_table
 
-        write_table(out / "scores.csv", found.table())
+        tables = {"scores.csv": found.table()} | ({"objects.csv": found.objects()} if rules.kind == "instance" else {})
+        for name, table in tables.items():
+            write_table(out / name, table)
         write_json(out / "evaluation.json", found.as_dict())
-        if rules.kind == "instance":
-            write_table(out / "objects.csv", found.objects())
     if as_json:
         print(json.dumps(plain(found.as_dict()), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         for line in verdict_lines(found, saved=out is not None):
             print(line)
         if out is not None:
-            print(f"written: {', '.join(str(path) for path in sorted(out.glob('*.csv')))}, {out / 'evaluation.json'}")
+            print(f"written: {', '.join(str(out / name) for name in (*tables, 'evaluation.json'))}")
     _tell(found.notes, "evaluation.json has all" if out is not None else "--json shows all")
     return 0
 
