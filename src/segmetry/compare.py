@@ -18,13 +18,14 @@ from segmetry.errors import OptionError
 from segmetry.evaluate.combining import combine, tidy
 from segmetry.evaluate.comparison import Comparison, Rank
 from segmetry.evaluate.dependence import Trend, trend
-from segmetry.evaluate.judgement import HEADLINE, ImageScores, Rules, score_of
-from segmetry.evaluate.paired import paired_difference
+from segmetry.evaluate.judgement import HEADLINE, ImageScores, Kind, Rules, score_of
+from segmetry.evaluate.paired import Difference, paired_difference
 from segmetry.evaluate.scores import Score, score_name
 from segmetry.partners import some_names
 from segmetry.pipeline import Provenance, make_provenance
 from segmetry.recipe import Recipe
 from segmetry.trials import Trials
+from segmetry.types import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ def compare(
     if not trials.names:
         raise OptionError("no image could be judged: all of them failed.")
     rank_by = rank_by or HEADLINE[rules.kind]
-    score = score_of(rank_by, rules.kind)
+    score = ranking_score(rank_by, rules.kind)
     estimates = {
         method: {
             f"{family}.{name}": e
@@ -79,7 +80,7 @@ def compare(
         }
         for method, images in trials.scores.items()
     }
-    values = {method: _badness_free(images, rank_by, score) for method, images in trials.scores.items()}
+    values = {method: _ranking_values(images, rank_by, score) for method, images in trials.scores.items()}
     ranking = rank(values, {m: found[rank_by] for m, found in estimates.items()}, score, groups=groups, seed=seed)
     methods = tuple(r.method for r in ranking)
     table = pd.concat([_table(trials, method, groups) for method in methods], ignore_index=True)
@@ -109,6 +110,22 @@ def compare(
     )
 
 
+def ranking_score(name: str, kind: Kind) -> Score:
+    """Return the record of a score that methods can be ranked by.
+
+    Raises
+    ------
+    OptionError
+        If there is no such score, or it has no value for single images and so no paired differences.
+    """
+    score = score_of(name, kind)
+    family, _, rest = name.partition(".")
+    if family.endswith("_pooled"):
+        own = f"{family.removesuffix('_pooled')}.{rest}"
+        raise OptionError(f"{name} has no value for single images, which ranking compares; rank by {own}.")
+    return score
+
+
 def _notes(trials: Trials, methods: Sequence[str]) -> Iterator[str]:
     """Yield what is to be said of the images of each method: one line for all images of which the same is said."""
     for method in methods:
@@ -120,7 +137,7 @@ def _notes(trials: Trials, methods: Sequence[str]) -> Iterator[str]:
             yield f"{method}: {note}: {some_names(names)} ({len(names)} of {len(trials.names)} images)"
 
 
-def _badness_free(images: Sequence[ImageScores], rank_by: str, score: Score) -> np.ndarray:
+def _ranking_values(images: Sequence[ImageScores], rank_by: str, score: Score) -> np.ndarray:
     """Return the ranking score of each image; of a signed error its size."""
     family, _, name = rank_by.partition(".")
     found = np.array([one.values.get(family, {}).get(name, math.nan) for one in images])
@@ -129,7 +146,7 @@ def _badness_free(images: Sequence[ImageScores], rank_by: str, score: Score) -> 
 
 def rank(
     values: Mapping[str, np.ndarray],
-    estimates: Mapping[str, Any],
+    estimates: Mapping[str, Estimate],
     score: Score,
     *,
     groups: Sequence[str] | None = None,
@@ -173,7 +190,9 @@ def rank(
     return tuple(ranks)
 
 
-def _difference(values: Mapping[str, np.ndarray], a: str, b: str, groups: Sequence[str] | None, seed: int) -> Any:
+def _difference(
+    values: Mapping[str, np.ndarray], a: str, b: str, groups: Sequence[str] | None, seed: int
+) -> Difference:
     return paired_difference(values[a], values[b], name=f"{b} - {a}", groups=groups, seed=seed)
 
 

@@ -261,6 +261,7 @@ def test_semantic_comparison(data, tmp_path, cli):
     ("methods", "options", "says"),
     [
         (["otzu"], [], "did you mean 'otsu'"),
+        (["otsu"], ["--rank-by", "instance_pooled.ap50"], "rank by instance.ap50"),
         (["otsu"], ["--rank-by", "instance.recal"], "did you mean 'recall'"),
         (["otsu"], ["--rank-by", "instanc.ap50"], "did you mean 'instance'"),
         (["otsu"], ["--rank-by", "instance.ap50", "--kind", "semantic"], "no family of scores of semantic labels"),

@@ -136,7 +136,7 @@ def compare_methods(
     from segmetry.batch import default_jobs, write_failures
     from segmetry.cli.batches import collect, conclude
     from segmetry.competitors import parse_competitors
-    from segmetry.evaluate.judgement import FAMILIES, HEADLINE, score_of
+    from segmetry.evaluate.judgement import FAMILIES, HEADLINE
     from segmetry.gather import describe_run
     from segmetry.io import write_table
     from segmetry.partners import pair_files, read_groups, read_ids, read_properties
@@ -147,7 +147,7 @@ def compare_methods(
 
     if rank_by is not None and "." not in rank_by and rank_by in FAMILIES[rules.kind].scores:
         raise OptionError(f"--rank-by {rank_by!r}: say which; write {rules.kind}.{rank_by}.")
-    score_of(rank_by or HEADLINE[rules.kind], rules.kind)
+    compare.ranking_score(rank_by or HEADLINE[rules.kind], rules.kind)
     base = Recipe(scale=scale or "auto", pixel_size=pixel_size)  # type: ignore[arg-type]  # checked by Recipe
     competitors = tuple(parse_competitors(methods, base))
     for one in competitors:
