@@ -137,10 +137,9 @@ class BPartIS(nn.Module):
         self.encoder = Encoder(len(self.maps))
         self.pointing = Decoder(4)
         self.seed = Decoder(1)
-        with torch.no_grad():
-            # No offset at first, and a radius of 2.9 px of 512: sqrt(ln 2 / e^10) of the image's side.
-            self.pointing.head.weight.zero_()
-            self.pointing.head.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 1.0]))
+        # No offset at first, and a radius of 2.9 px of 512: sqrt(ln 2 / e^10) of the image's side.
+        nn.init.zeros_(self.pointing.head.weight)
+        self.pointing.head.bias = nn.Parameter(torch.tensor([0.0, 0.0, 1.0, 1.0]))
 
     @property
     def dropout(self) -> tuple[tuple[int, float], ...]:
