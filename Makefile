@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TORCH := $(VENV)/.torch
 PARALLEL := -n auto --dist loadfile  # a process per core, each with whole files of tests
 
 .PHONY: demo test test-fast test-core lint docs bench clean
@@ -13,13 +14,19 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e ".[dev,formats]"
 	touch $@
 
+# By pip: where a build of torch for CPUs is at hand, pip takes that one.
+$(TORCH): $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e ".[dev,formats,train]"
+	touch $@
+
 demo: $(STAMP)
 	$(BIN)/segmetry demo -o demo
 
-test: $(STAMP)
+test: $(TORCH)
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: $(STAMP)
+test-fast: $(TORCH)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-core: $(STAMP)

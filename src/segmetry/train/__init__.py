@@ -1,0 +1,1 @@
+"""Training: labelled images in, model folders out. Torch lives here and in `nets`."""

@@ -1,0 +1,214 @@
+"""The training loop: draw, forward, loss, backward, step, average, log, save; it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
+from segmetry.train.options import FitOptions
+
+LAST = "last.npz"
+LOG = "log.jsonl"
+
+
+class Task(Protocol):
+    """What is trained: a network, samples by number, a loss, and what is told of the network now and then."""
+
+    def build(self) -> nn.Module:
+        """Return a fresh network."""
+
+    def sample(self, number: int) -> dict[str, np.ndarray]:
+        """Return training sample `number`; the same number gives the same sample."""
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what is minimised, and its parts for the log."""
+
+    def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Return scores of a network in evaluation mode on data that it is not trained on."""
+
+
+class _Samples(Dataset):
+    def __init__(self, task: Task, start: int, stop: int) -> None:
+        self.task, self.start, self.stop = task, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        return self.task.sample(self.start + i)
+
+
+def _one_thread(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def fit(
+    task: Task,
+    options: FitOptions,
+    folder: Path,
+    *,
+    workers: int = 1,
+    fabric: Fabric | None = None,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    stop_after: int | None = None,
+) -> nn.Module:
+    """Fit a network and return it with averaged weights, in evaluation mode.
+
+    Parameters
+    ----------
+    task : Task
+    options : FitOptions
+    folder : Path
+        Holds ``last.npz`` (weights, their average, the optimiser: named arrays) and ``log.jsonl``. A run that was
+        stopped goes on from there with the same losses as one that was not.
+    workers : int
+        Processes that draw samples; 0 draws them in this one.
+    fabric : Fabric, optional
+        Devices and precision; this machine's best device unless told.
+    progress : callable, optional
+        Told the step, the number of steps, and the latest losses.
+    stop_after : int, optional
+        Stop after so many steps in all, as a kill would.
+    """
+    fabric = fabric or Fabric(accelerator="auto", devices=1, precision=options.precision)
+    torch.manual_seed(options.seed)
+    network = task.build().to(fabric.device, memory_format=torch.channels_last)
+    optimiser = _optimiser(network, options)
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    done = 0
+    if (folder / LAST).exists():
+        done = _restore(folder / LAST, network, optimiser, average)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+    wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
+    log = (folder / LOG).open("a", encoding="utf-8")
+    saved = shown = time.monotonic()
+    sums: dict[str, Tensor] = {}
+    since, began = done, time.monotonic()
+    last = min(options.steps, stop_after or options.steps)
+    batches = _batches(task, options, done, workers, fabric)
+    network.train()
+    for step in range(done, last):
+        batch = next(batches)
+        for group in optimiser.param_groups:
+            group["lr"] = options.learning_rate * _share(step, options)
+        loss, parts = task.loss(wrapped, batch)
+        fabric.backward(loss)
+        if options.clip:
+            fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=options.clip, error_if_nonfinite=False)
+        wrapped_optimiser.step()
+        wrapped_optimiser.zero_grad(set_to_none=True)
+        _update(average, network, options.average, step)
+        for name, value in (("loss", loss), *parts.items()):
+            sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.detach()
+        now = time.monotonic()
+        if now - shown > 10 or step + 1 == last:
+            n = step + 1 - since
+            entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
+            entry |= {
+                "rate": optimiser.param_groups[0]["lr"],
+                "samples_per_s": round(n * options.batch / (now - began), 2),
+            }
+            if fabric.is_global_zero:
+                log.write(json.dumps(entry) + "\n")
+                log.flush()
+            if progress:
+                progress(step + 1, options.steps, entry)
+            sums, since, began, shown = {}, step + 1, now, now
+        if fabric.is_global_zero and (now - saved > options.save_every or step + 1 == last):
+            _save(folder / LAST, network, optimiser, average, step + 1)
+            scores = task.check(_averaged(task, average, fabric.device), fabric.device)
+            log.write(json.dumps({"step": step + 1, "check": scores}) + "\n")
+            log.flush()
+            saved = time.monotonic()
+            began += saved - now
+    log.close()
+    return _averaged(task, average, fabric.device)
+
+
+def load_average(task: Task, folder: Path) -> nn.Module:
+    """Return the network of a run with its averaged weights, in evaluation mode."""
+    arrays = load_arrays(folder / LAST)
+    prefix = "average/"
+    return _averaged(task, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}, "cpu")
+
+
+def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
+    network = task.build()
+    network.load_state_dict(average)
+    return network.to(device, memory_format=torch.channels_last).eval()
+
+
+def _optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
+    # Norms and biases do not decay.
+    decays = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decays, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=0.9, nesterov=True)
+    kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=options.learning_rate)
+
+
+def _share(step: int, options: FitOptions) -> float:
+    """Return the share of the learning rate at a step."""
+    rise = min(1.0, (step + 1) / (options.warmup + 1))
+    if options.schedule == "constant":
+        return rise
+    return rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+
+
+def _update(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
+    """Move the running mean of weights and statistics; early on it forgets faster."""
+    decay = min(decay, (1 + step) / (10 + step))
+    state = network.state_dict()
+    floats = [k for k, v in average.items() if v.is_floating_point()]
+    torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
+    for k, v in average.items():
+        if not v.is_floating_point():
+            v.copy_(state[k])
+
+
+def _batches(task: Task, options: FitOptions, done: int, workers: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
+    loader = DataLoader(
+        _Samples(task, done * options.batch, options.steps * options.batch),
+        batch_size=options.batch // fabric.world_size,
+        num_workers=workers,
+        drop_last=True,
+        worker_init_fn=_one_thread if workers else None,
+        prefetch_factor=4 if workers else None,
+        pin_memory=fabric.device.type == "cuda",
+    )
+    return iter(fabric.setup_dataloaders(loader))
+
+
+def _save(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int
+) -> None:
+    arrays = {f"weights/{k}": v for k, v in network.state_dict().items()}
+    arrays |= {f"average/{k}": v for k, v in average.items()}
+    arrays |= optimiser_arrays(optimiser, network)
+    save_arrays(path, arrays | {"step": torch.tensor(step)})
+
+
+def _restore(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
+    arrays = load_arrays(path)
+    network.load_state_dict({k: arrays[f"weights/{k}"] for k in network.state_dict()})
+    for k, v in average.items():
+        v.copy_(arrays[f"average/{k}"])
+    restore_optimiser(optimiser, network, arrays)
+    return int(arrays["step"])

@@ -1,0 +1,77 @@
+"""How a network is fitted, as data: the same record is the recipe of a run, a line of its card and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segmetry.errors import OptionError, unknown_name
+
+OPTIMISERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("bf16-mixed", "32-true")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How long and how a network is fitted.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps in all.
+    batch : int
+        Samples of a step, over all devices.
+    learning_rate, weight_decay : float
+    warmup : int
+        Steps in which the learning rate rises from 0.
+    schedule : {"cosine", "constant"}
+        ``cosine`` falls to zero at the last step.
+    optimiser : {"adamw", "adam", "sgd"}
+    clip : float
+        Largest norm of the gradient; 0 clips nothing.
+    average : float
+        Decay of the running mean of the weights that is saved as the model; 0 saves the weights themselves.
+    precision : {"bf16-mixed", "32-true"}
+    seed : int
+    save_every : float
+        Seconds between checkpoints.
+    """
+
+    steps: int = 10_000
+    batch: int = 12
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: int = 200
+    schedule: str = "cosine"
+    optimiser: str = "adamw"
+    clip: float = 5.0
+    average: float = 0.999
+    precision: str = "bf16-mixed"
+    seed: int = 0
+    save_every: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise unknown_name(name, getattr(self, name), known)
+        for name, least in (("steps", 1), ("batch", 1), ("learning_rate", 1e-12), ("warmup", 0), ("clip", 0)):
+            if not getattr(self, name) >= least:
+                raise OptionError(f"fit: {name} must be at least {least:g}, got {getattr(self, name)!r}.")
+        if not 0 <= self.average < 1:
+            raise OptionError(f"fit: average must lie in [0, 1), got {self.average!r}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
+        """Return the record of a mapping; a misspelled name is an error that offers the near one."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in data:
+            if name not in names:
+                raise unknown_name("option of fit", name, names)
+        return cls(**data)

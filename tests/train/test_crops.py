@@ -1,0 +1,89 @@
+"""Random crops: reproducible, image and labels in step, nothing taken for known outside of the image."""
+
+import numpy as np
+import pytest
+
+from segmetry.train.crops import CropOptions, Crops, draw_crop, prepare
+from segmetry.train.data import Example, hash_examples, pack, typical_side, unpack
+
+PLAIN = CropOptions(side=64, invert=0, blur=0, noise=0, shade=0, text=0)
+
+
+@pytest.fixture(scope="module")
+def example():
+    """Squares of 20 px on a grid, each exactly as bright as its label says: grey = 10 x label."""
+    labels = np.zeros((160, 200), np.uint16)
+    for k, (r, c) in enumerate(((r, c) for r in range(10, 150, 40) for c in range(10, 190, 40)), 1):
+        labels[r : r + 20, c : c + 20] = k
+    return Example("squares", "one", (labels * 10).astype(np.uint8), labels)
+
+
+def test_the_same_number_gives_the_same_crop(example):
+    first, again = (Crops([example], seed=3, options=CropOptions(side=64)) for _ in range(2))
+    for number in (0, 7, 123456):
+        for a, b in zip(first.draw(number)[:2], again.draw(number)[:2], strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.draw(0)[0], first.draw(1)[0])
+
+
+def test_labels_lie_on_their_pixels(example, monkeypatch):
+    monkeypatch.setattr("segmetry.train.crops.change_greys", lambda image, rng, options: image)
+    ready = prepare(example)
+    checked = 0
+    for seed in range(40):
+        image, labels = draw_crop(ready, np.random.default_rng(seed), PLAIN)
+        assert image.shape == (64, 64)
+        assert labels.shape == (32, 32)
+        grey = image.reshape(32, 2, 32, 2).mean(axis=(1, 3)) * ready.sd + ready.mean
+        inner = labels > 0
+        for dr, dc in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            inner &= np.roll(labels, (dr, dc), (0, 1)) == labels
+        inner[[0, -1]] = inner[:, [0, -1]] = False
+        wrong = np.abs(grey[inner] - 10 * labels[inner]) > 5
+        checked += inner.sum()
+        assert wrong.mean() < 0.02 if inner.any() else True
+    assert checked > 2000
+
+
+def test_outside_is_unknown_and_zero(example):
+    ready = prepare(example)
+    seen = 0
+    for seed in range(30):
+        image, labels = draw_crop(ready, np.random.default_rng(seed), CropOptions(side=64, zoom=(0.2, 0.25)))
+        outside = np.kron(labels < 0, np.ones((2, 2), bool))
+        assert (image[outside] == 0).all()
+        seen += outside.sum()
+    assert seen > 0
+
+
+def test_normalised_crops_have_the_typical_size(example):
+    options = CropOptions(normalised=1.0, spread=1.0000001, side=128)
+    ready = prepare(example)
+    assert ready.typical == 20
+    areas = []
+    for seed in range(30):
+        _, labels = draw_crop(ready, np.random.default_rng(seed), options)
+        area = np.bincount(labels[labels > 0])
+        areas.append(area.max() * 4)
+    # The zoom is held below 1.4: 20 px become 28.
+    assert np.median(areas) == pytest.approx(28**2, rel=0.1)
+
+
+def test_typical_side_by_hand():
+    labels = np.zeros((30, 30), int)
+    labels[0:2, 0:2], labels[5:15, 5:15], labels[20:22, 0:3] = 1, 2, 3
+    assert typical_side(labels) == 10  # of 110 px in all, 100 belong to one particle
+    assert np.isnan(typical_side(np.zeros((3, 3), int)))
+
+
+def test_packed_examples_come_back(tmp_path, example):
+    other = Example("floats", "two", np.random.default_rng(0).normal(size=(5, 6)), np.eye(5, 6, dtype=np.uint16))
+    pack(tmp_path / "p.npz", [example, other])
+    back = unpack(tmp_path / "p.npz")
+    assert [(e.name, e.group) for e in back] == [("squares", "one"), ("floats", "two")]
+    np.testing.assert_array_equal(back[1].pixels, other.pixels)
+    np.testing.assert_array_equal(back[0].labels, example.labels)
+    assert hash_examples(back) == hash_examples([other, example])
+    changed = Example("squares", "one", example.pixels, example.labels.copy())
+    changed.labels[0, 0] = 1
+    assert hash_examples([changed, other]) != hash_examples(back)

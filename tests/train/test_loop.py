@@ -1,0 +1,104 @@
+"""The training loop: it learns, and a run that was stopped goes on as if it had not been."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from segmetry.errors import OptionError, ReadError  # noqa: E402
+from segmetry.train.checkpoint import load_arrays, save_arrays  # noqa: E402
+from segmetry.train.crops import CropOptions, Crops  # noqa: E402
+from segmetry.train.data import Example  # noqa: E402
+from segmetry.train.loop import LAST, LOG, fit, load_average  # noqa: E402
+from segmetry.train.options import FitOptions  # noqa: E402
+from segmetry.train.particle_task import ParticleTask  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Four disks on noise, a small network."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((96, 96), np.uint16)
+    rows, cols = np.mgrid[:96, :96]
+    for k, centre in enumerate(((20, 20), (30, 70), (70, 30), (72, 72)), 1):
+        labels[(rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 < 14**2] = k
+    pixels = (60 + 120 * (labels > 0) + rng.normal(0, 8, labels.shape)).astype(np.uint8)
+    options = CropOptions(side=64, normalised=0, zoom=(0.8, 1.2), invert=0, blur=0, noise=0, shade=0, text=0)
+    crops = Crops([Example("disks", "one", pixels, labels)], options=options)
+    return ParticleTask(crops, crops, widths=(8, 16, 16))
+
+
+def options(steps, **more):
+    return FitOptions(steps=steps, batch=4, warmup=5, average=0.9, precision="32-true", **more)
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    return [(e["step"], e["loss"]) for e in lines if "loss" in e]
+
+
+def quietly(*args, **more):
+    """Fit without a word: a loader of no workers on a machine of many cores is meant here."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit(*args, workers=0, **more)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_exactly(task, tmp_path):
+    whole = quietly(task, options(8), tmp_path / "whole")
+    quietly(task, options(8), tmp_path / "parts", stop_after=3)
+    assert int(load_arrays(tmp_path / "parts" / LAST)["step"]) == 3
+    parts = quietly(task, options(8), tmp_path / "parts")
+    for (name, a), b in zip(whole.state_dict().items(), parts.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    a, b = (load_arrays(tmp_path / run / LAST) for run in ("whole", "parts"))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    # The loss of the steps after the stop is logged alike.
+    (first, last), (three, rest) = losses(tmp_path / "whole")[-1], losses(tmp_path / "parts")[-1]
+    assert first == three == 8
+    assert load_average(task, tmp_path / "parts").stem[0].weight.equal(whole.stem[0].weight)
+    assert last > 0
+    assert rest > 0
+
+
+@pytest.mark.slow
+def test_it_learns_four_disks(task, tmp_path):
+    before = task.check(task.build().eval(), torch.device("cpu"))
+    network = quietly(task, options(150, learning_rate=5e-3), tmp_path)
+    after = task.check(network, torch.device("cpu"))
+    assert after["instance"] < 0.35 * before["instance"]
+    assert after["seed"] < 0.5 * before["seed"]
+
+
+def test_checkpoints_are_no_pickles(tmp_path):
+    save_arrays(tmp_path / "a.npz", {"x": torch.arange(3.0), "y/z": torch.tensor(4)})
+    back = load_arrays(tmp_path / "a.npz")
+    assert back["x"].tolist() == [0, 1, 2]
+    assert int(back["y/z"]) == 4
+    np.savez(tmp_path / "b.npz", x=np.array([{}], dtype=object))
+    with pytest.raises(ReadError):
+        load_arrays(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"average": 1.0}, "average"),
+        ({"batch": 0}, "batch"),
+    ],
+)
+def test_bad_options_are_told(change, word):
+    with pytest.raises(OptionError, match=word):
+        FitOptions(**change)
+    with pytest.raises(OptionError, match="learning_rate"):
+        FitOptions.from_dict({"learning_rat": 1})
+    assert FitOptions.from_dict(FitOptions(steps=7).as_dict()) == FitOptions(steps=7)
