@@ -60,8 +60,8 @@ def option(
         Smallest and largest value allowed.
     choices : sequence of str
         All values allowed, for a word.
-    kind : {"bool", "int", "float", "choice", "numbers"}
-        Kind of value; read off `default` where it is empty.
+    kind : {"bool", "int", "float", "choice", "numbers", "text"}
+        Kind of value; read off `default` where it is empty (a word is then one of `choices`).
     """
     if not kind:
         kind = {bool: "bool", int: "int", float: "float", str: "choice", tuple: "numbers"}[type(default)]
@@ -89,6 +89,8 @@ def _checked(owner: str, name: str, value: Any, about: Mapping[str, Any]) -> Any
         if about["optional"]:
             return None
         raise OptionError(f"{owner}: {name} needs a value; leave it out to get the default.")
+    if kind == "text":
+        return str(value)
     if kind == "choice":
         if value not in about["choices"]:
             raise unknown_name(f"{name} of {owner}", value, about["choices"])
