@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from segmetry.errors import ImageError, OptionError, ReadError, ShapeMismatchError, unknown_name
-from segmetry.io.model_folder import Card, ModelFolder, read_model_folder, resolve_model
+from segmetry.errors import ImageError, OptionError, ShapeMismatchError
+from segmetry.io.card import Card
+from segmetry.io.model_folder import ModelFolder, read_model_folder, resolve_model
+from segmetry.segment.runtime import Run, start
 from segmetry.segment.tiles import Reach, padded, tile_for, windows
 
 MEMORY = 1.0e9
-"""Bytes that one window of the network may take, unless told."""
+"""Bytes that a run of the network may take, unless told."""
 
 MASKS_AT_ONCE = 4
-"""Dropout masks that one run of the network takes: layers before the first dropout are computed once for all of them."""
+"""Dropout masks of one run of the network: layers before the first dropout are computed once for all of them."""
 
-ENGINES = {"auto": (), "cpu": ("CPUExecutionProvider",), "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider")}
-"""Names of engines, and the providers of ONNX Runtime each asks for."""
-
-Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Images (B, C, ...) and masks (n, K) to maps (max(B, n), C', ...)."""
+OVERHEAD = 1.6
+"""What the engine allocates for each byte of intermediate results; measured 1.2 to 1.4 for ONNX Runtime on a CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Model:
     path : Path
         Its folder.
     engine : str
-        What runs it, for the report: ``"ONNX Runtime 1.31.1, CPU"``.
+        What runs it, for the report: ``"ONNX Runtime 1.31.1, cpu"``.
     run : callable
         Images (B, C, ...) and masks (n, K) to maps; sides are multiples of ``card.multiple``.
     """
@@ -48,11 +46,6 @@ class Model:
     path: Path
     engine: str
     run: Run
-
-    @property
-    def reach(self) -> Reach:
-        """What tiles need to know of the network."""
-        return Reach(self.card.stride, self.card.multiple, self.card.receptive_radius)
 
     def maps(
         self, pixels: np.ndarray, keep: np.ndarray | None = None, *, tile: int | Sequence[int] | None = None
@@ -89,17 +82,20 @@ class Model:
         shape = image.shape[1:]
         stride = self.card.stride
         maps = np.empty((len(masks), len(self.card.maps), *(math.ceil(n / stride) for n in shape)), np.float32)
-        for window in windows(shape, self._tile(shape, tile), self.reach):
+        sides = self._tile(shape, tile)
+        at_once = _masks_at_once(self.card, shape, sides, MEMORY)
+        for window in windows(shape, sides, reach_of(self.card)):
             inside = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(window, shape, strict=True))
             part = np.zeros((1, len(image), *(s.stop - s.start for s in window)), np.float32)
-            part[(0, slice(None), *(slice(0, i.stop - i.start) for i in inside))] = image[(slice(None), *inside)]
-            whole = zip(window, maps.shape[2:], strict=True)
-            core = [(s.start // stride, s.first // stride, min(s.last // stride, n)) for s, n in whole]
-            target = tuple(slice(first, last) for _, first, last in core)
+            filled = tuple(slice(0, i.stop - i.start) for i in inside)
+            part[0][(slice(None), *filled)] = image[(slice(None), *inside)]
+            ends = zip(window, maps.shape[2:], strict=True)
+            core = [(s.start // stride, s.first // stride, min(s.last // stride, n)) for s, n in ends]
             source = tuple(slice(first - start, last - start) for start, first, last in core)
-            for i in range(0, len(masks), MASKS_AT_ONCE):
-                some = slice(i, i + MASKS_AT_ONCE)
-                maps[(some, slice(None), *target)] = self.run(part, masks[some])[(slice(None), slice(None), *source)]
+            target = tuple(slice(first, last) for _, first, last in core)
+            for i in range(0, len(masks), at_once):
+                made = self.run(part, masks[i : i + at_once])
+                maps[(slice(i, i + at_once), slice(None), *target)] = made[(slice(None), slice(None), *source)]
         return maps[0] if single else maps
 
     def _checked(self, pixels: np.ndarray) -> np.ndarray:
@@ -127,11 +123,61 @@ class Model:
 
     def _tile(self, shape: tuple[int, ...], tile: int | Sequence[int] | None) -> tuple[int, ...]:
         if tile is None:
-            return tile_for(shape, self.reach, MEMORY / 150)
+            return tile_within(self.card, shape, MEMORY)
         sides = (tile,) * len(shape) if isinstance(tile, int) else tuple(tile)
         if len(sides) != len(shape) or min(sides) < 1:
             raise OptionError(f"a tile has {len(shape)} sides of 1 px or more, got {tile}.")
         return sides
+
+
+def reach_of(card: Card) -> Reach:
+    """Return what tiles need to know of a card's network."""
+    return Reach(card.stride, card.multiple, card.receptive_radius)
+
+
+def tile_within(card: Card, shape: Sequence[int], memory: float) -> tuple[int, ...]:
+    """Return the sides in px of the best window with which the network runs within so many bytes, see `tile_for`.
+
+    Parameters
+    ----------
+    card : Card
+        The network's.
+    shape : sequence of int
+        Sides of the image in px.
+    memory : float
+        Bytes that the network may take for one mask, beside the image and its maps.
+    """
+    return tile_for(shape, reach_of(card), memory / (OVERHEAD * card.bytes_per_pixel))
+
+
+def memory_of(card: Card, shape: Sequence[int], *, n_masks: int = 1, memory: float = MEMORY) -> int:
+    """Return the bytes that making the maps of an image takes at most: image, maps, and the network at work.
+
+    Parameters
+    ----------
+    card : Card
+        The network's.
+    shape : sequence of int
+        Sides of the image in px.
+    n_masks : int
+        Dropout masks.
+    memory : float
+        As in `tile_within`; `Model.maps` keeps to `MEMORY` unless its tile is told.
+    """
+    tile = tile_within(card, shape, memory)
+    at_once = min(n_masks, _masks_at_once(card, shape, tile, memory))
+    sides = zip(padded(shape, card.multiple), tile, strict=True)
+    window = math.prod(min(n, t) for n, t in sides) * card.bytes_per_pixel * OVERHEAD * at_once
+    image = 4 * card.channels * math.prod(shape)
+    maps = 4 * n_masks * len(card.maps) * math.prod(math.ceil(n / card.stride) for n in shape)
+    return int(image + maps + window)
+
+
+def _masks_at_once(card: Card, shape: Sequence[int], tile: Sequence[int], memory: float) -> int:
+    """Return how many masks one run of the network takes to stay within so many bytes; one if none does."""
+    sides = zip(padded(shape, card.multiple), tile, strict=True)
+    one = math.prod(min(n, t) for n, t in sides) * card.bytes_per_pixel * OVERHEAD
+    return int(min(max(memory // one, 1), MASKS_AT_ONCE))
 
 
 def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
@@ -173,8 +219,8 @@ def load_model(name_or_path: str | Path, *, n_threads: int = 1, engine: str = "a
         A model's folder, or the name of one that comes with the package.
     n_threads : int
         Threads that one image may use.
-    engine : {"auto", "cpu", "cuda"}
-        What runs it; ``"auto"`` takes a GPU if ONNX Runtime has one.
+    engine : {"auto", "cpu", "cuda", "openvino"}
+        What runs it; ``"auto"`` takes a GPU if ONNX Runtime has one. All compute in 32 bits.
 
     Raises
     ------
@@ -184,8 +230,6 @@ def load_model(name_or_path: str | Path, *, n_threads: int = 1, engine: str = "a
         If no model has that name, or the engine is not there.
     """
     folder = read_model_folder(resolve_model(name_or_path))
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
     return _prepared(_Key(folder), n_threads, engine)
 
 
@@ -205,48 +249,5 @@ class _Key:
 
 @functools.lru_cache(maxsize=8)
 def _prepared(key: _Key, n_threads: int, engine: str) -> Model:
-    import onnxruntime
-
-    folder = key.folder
-    available = onnxruntime.get_available_providers()
-    if engine == "auto":
-        engine = "cuda" if "CUDAExecutionProvider" in available else "cpu"
-    if ENGINES[engine][0] not in available:
-        raise OptionError(f"engine {engine} is not there: ONNX Runtime {onnxruntime.__version__} has {available}.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
-    # TF32 would round products to 10 bits: another answer than the CPU's.
-    settings: list[Any] = [(name, {"use_tf32": "0"} if name.startswith("CUDA") else {}) for name in ENGINES[engine]]
-    try:
-        session = onnxruntime.InferenceSession(folder.onnx, options, providers=settings)
-    except Exception as error:  # the runtime raises a dozen kinds of its own
-        raise ReadError(f"{folder.path}: the network cannot be loaded ({str(error).splitlines()[0]:.200}).") from None
-    inputs = _fit(session, folder)
-
-    def run(image: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        given = {"image": image, "keep": keep}
-        maps = session.run(["maps"], {name: given[name] for name in inputs})[0]
-        return np.broadcast_to(maps, (max(len(image), len(keep)), *maps.shape[1:]))
-
-    return Model(folder.card, folder.path, f"ONNX Runtime {onnxruntime.__version__}, {engine.upper()}", run)
-
-
-def _fit(session: Any, folder: ModelFolder) -> tuple[str, ...]:
-    """Return the names of a network's inputs, or raise the error that says where it differs from its card."""
-    card = folder.card
-    wanted = {"image": card.channels, "keep": card.n_keep, "maps": len(card.maps)}
-    found = {node.name: node.shape for node in (*session.get_inputs(), *session.get_outputs())}
-    for name, channels in wanted.items():
-        if name not in found and name == "keep" and not channels:
-            continue
-        dims = len(found.get(name, ()))
-        right = dims == (2 if name == "keep" else len(card.axes) + 2)
-        if not right or (isinstance(found[name][1], int) and found[name][1] != channels):
-            raise ReadError(
-                f"{folder.path}: the network is not what its card says: {name} should have {channels} channels, the "
-                f"network has { ({k: list(v) for k, v in found.items()}) }."
-            )
-    return tuple(node.name for node in session.get_inputs())
+    started = start(key.folder, n_threads, engine)
+    return Model(key.folder.card, key.folder.path, started.engine, started.run)

@@ -1,0 +1,312 @@
+"""From a torch module to ONNX: 16-bit weights, sizes left open, randomness as an input, and checked to be equal."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from segmetry.errors import SegmetryError
+from segmetry.segment.dropout import draw_keep
+
+EQUAL = 1e-4
+"""Largest difference allowed between ONNX Runtime and torch with the same weights, in a map's own unit."""
+
+ROUNDED = 0.02
+"""Largest difference allowed for rounding the weights to 16 bits, in standard deviations of the map."""
+
+OPSET = 17
+
+_SMALLEST = 256
+"""Tensors of fewer numbers stay 32-bit."""
+
+_FARTHEST = 4096
+"""A network that still sees the end of an axis of so many pixels counts as one that sees the whole image."""
+
+
+class Example(NamedTuple):
+    """An image (1, C, ...), dropout masks (n, K) and the maps (n, C', ...) that the exported network makes of them."""
+
+    image: np.ndarray
+    keep: np.ndarray
+    maps: np.ndarray
+
+
+class Exported(NamedTuple):
+    """A network as bytes.
+
+    Parameters
+    ----------
+    onnx : bytes
+        Content of ``model.onnx``.
+    facts : mapping
+        What the card says of the network itself: stride, multiple, receptive radius, dropout, maps, bytes per pixel.
+    example : Example
+        An input, and what ONNX Runtime gives for it.
+    engine_difference : mapping of str to float
+        Per map, largest difference between ONNX Runtime and torch with the same rounded weights.
+    rounding_difference : mapping of str to float
+        Per map, largest difference to torch with the weights as they were trained.
+    """
+
+    onnx: bytes
+    facts: Mapping[str, Any]
+    example: Example
+    engine_difference: Mapping[str, float]
+    rounding_difference: Mapping[str, float]
+
+
+def export(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> Exported:
+    """Return a network as ONNX, checked against torch.
+
+    Parameters
+    ----------
+    net : module
+        ``net(image, keep) -> maps`` with the attributes `stride`, `multiple`, `maps` and `dropout`. Not changed;
+        exported as it is in evaluation.
+    channels : int
+        Channels of its input.
+    n_axes : int
+        Spatial axes: 2 or 3.
+
+    Returns
+    -------
+    exported : Exported
+        Inputs ``image`` (B, C, ...) and ``keep`` (n, K), output ``maps``; B or n is 1, or both are equal. Sides are any
+        multiples of ``net.multiple``. With one image and many masks the layers before the first dropout run once.
+
+    Raises
+    ------
+    SegmetryError
+        If the exported network does not give what torch gives, or its weights do not fit 16 bits.
+
+    Notes
+    -----
+    Batch norm is folded into the convolution before it. Weights are rounded to 16 bits and cast to 32 as the file is
+    loaded, so the arithmetic is that of 32 bits.
+    """
+    module: Any = net
+    plain = _folded(net)
+    rounded = _rounded(plain)
+    n_keep = sum(width for width, _ in module.dropout)
+    image, keep = _example(channels, n_axes, module.multiple, module.dropout)
+    onnx = _pack(_trace(rounded, image, keep, n_axes))
+    with torch.no_grad():
+        exact, same = (m(torch.from_numpy(image), torch.from_numpy(keep)).numpy() for m in (plain, rounded))
+    maps = _run(onnx, image, keep)
+    by_map = (0, *range(2, maps.ndim))
+    engine, rounding = (abs(maps - other).max(axis=by_map) for other in (same, exact))
+    if not (engine <= EQUAL).all():
+        raise SegmetryError(f"export: ONNX Runtime differs from torch by {engine.max():.2g}, more than {EQUAL}.")
+    if not (rounding <= ROUNDED * exact.std(axis=by_map) + EQUAL).all():
+        raise SegmetryError(
+            f"export: rounding the weights to 16 bits changes a map by {rounding.max():.2g}, more than {ROUNDED} of "
+            "its standard deviation."
+        )
+    facts = {
+        "maps": tuple(module.maps),
+        "stride": module.stride,
+        "multiple": module.multiple,
+        "receptive_radius": receptive_radius(net, channels=channels, n_axes=n_axes),
+        "dropout": tuple(module.dropout),
+        "channels": channels,
+        "bytes_per_pixel": bytes_per_pixel(onnx, module.multiple, n_axes, n_keep),
+    }
+    names = facts["maps"]
+    return Exported(
+        onnx,
+        facts,
+        Example(image, keep, maps),
+        {name: float(d) for name, d in zip(names, engine, strict=True)},
+        {name: float(d) for name, d in zip(names, rounding, strict=True)},
+    )
+
+
+def receptive_radius(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> int | None:
+    """Return how far an output pixel of a network sees, in input pixels.
+
+    Parameters
+    ----------
+    net : module
+        See `export`.
+    channels, n_axes : int
+        Channels and spatial axes of its input.
+
+    Returns
+    -------
+    radius : int or None
+        Largest distance along an axis between an output pixel's own block of ``stride`` input pixels and an input pixel
+        that can change it; None if each sees the whole image.
+
+    Notes
+    -----
+    Measured with what is not a number: one row of an image is made of it, and since it outlives every sum and product,
+    also one with a weight of zero, it marks exactly the output pixels that see the row. The row takes every place
+    within ``multiple`` pixels, along each axis, since strided layers see unequally far from unequal places.
+    """
+    copied = copy.deepcopy(net).cpu().float().eval()
+    radii = [_radius_along(copied, axis, channels, n_axes) for axis in range(n_axes)]
+    return None if None in radii else max(r for r in radii if r is not None)
+
+
+def _radius_along(net: Any, axis: int, channels: int, n_axes: int) -> int | None:
+    length = 32 * net.multiple
+    while length <= max(_FARTHEST, 32 * net.multiple):
+        middle = length // 2 // net.multiple * net.multiple
+        first, last = _marked(net, middle, length, axis, channels, n_axes)
+        if first > 0 and last < length // net.stride - 1:
+            radius = 0
+            for row in range(middle, middle + net.multiple):
+                first, last = _marked(net, row, length, axis, channels, n_axes)
+                radius = max(radius, row - (first * net.stride + net.stride - 1), last * net.stride - row)
+            return radius
+        length *= 2
+    return None
+
+
+def _marked(net: Any, row: int, length: int, axis: int, channels: int, n_axes: int) -> tuple[int, int]:
+    """Return the first and the last output row that see an input row."""
+    image = torch.zeros(1, channels, *(length if a == axis else net.multiple for a in range(n_axes)))
+    image.movedim(2 + axis, 0)[row] = math.nan
+    with torch.no_grad():
+        maps = net(image, torch.ones(1, sum(width for width, _ in net.dropout)))
+    seen = maps.movedim(2 + axis, 0).flatten(1).isnan().any(dim=1).nonzero()
+    return int(seen.min()), int(seen.max())
+
+
+def bytes_per_pixel(onnx: bytes, multiple: int, n_axes: int, n_keep: int) -> float:
+    """Return the memory that a network's intermediate results take at most, in bytes per input pixel and mask.
+
+    Counted along the graph's order: every result lives from the operation that makes it to the last that needs it.
+    """
+    import onnx as onnx_library
+
+    side = multiple * (8 if n_axes == 2 else 2)
+    model = onnx_library.load_from_string(onnx)
+    for value in model.graph.input:
+        channels = value.type.tensor_type.shape.dim[1].dim_value
+        sides = (1, n_keep) if value.name == "keep" else (1, channels, *(side,) * n_axes)
+        for dim, n in zip(value.type.tensor_type.shape.dim, sides, strict=True):
+            dim.dim_value = n
+    graph = onnx_library.shape_inference.infer_shapes(model, data_prop=True).graph
+    size = {
+        v.name: 4 * math.prod(d.dim_value for d in v.type.tensor_type.shape.dim)
+        for v in (*graph.value_info, *graph.input, *graph.output)
+    }
+    constant = {w.name for w in graph.initializer}
+    last = {name: i for i, node in enumerate(graph.node) for name in node.input}
+    last |= {v.name: len(graph.node) for v in (*graph.input, *graph.output)}
+    live = most = sum(size[v.name] for v in graph.input)
+    for i, node in enumerate(graph.node):
+        if constant.issuperset(node.input):
+            constant.update(node.output)
+            continue
+        live += sum(size.get(name, 0) for name in node.output)
+        most = max(most, live)
+        live -= sum(size.get(name, 0) for name in {*node.input, *node.output} - constant if last.get(name, i) == i)
+    return most / side**n_axes
+
+
+def _folded(net: nn.Module) -> nn.Module:
+    """Return a copy in evaluation whose batch norms are part of the convolutions before them."""
+    copied = copy.deepcopy(net).cpu().float().eval()
+    for module in copied.modules():
+        if isinstance(module, nn.Sequential):
+            for i, (first, second) in enumerate(pairwise(module)):
+                if isinstance(first, nn.Conv2d | nn.Conv3d) and isinstance(second, nn.BatchNorm2d | nn.BatchNorm3d):
+                    module[i], module[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return copied
+
+
+def _rounded(net: nn.Module) -> nn.Module:
+    """Return a copy whose weights are numbers of 16 bits; biases and other small tensors keep theirs."""
+    copied = copy.deepcopy(net)
+    with torch.no_grad():
+        for name, weight in copied.named_parameters():
+            if weight.ndim > 1 and weight.numel() >= _SMALLEST:
+                weight.copy_(weight.half().float())
+                if not weight.isfinite().all():
+                    raise SegmetryError(f"export: {name} holds weights that are not finite or beyond 16 bits.")
+    return copied
+
+
+def _example(channels: int, n_axes: int, multiple: int, dropout: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image of smooth noise, standardised, with unequal sides, and three dropout masks, the first of ones."""
+    rng = np.random.default_rng(0)
+    least = 64 if n_axes == 2 else 16
+    sides = [(math.ceil(least / multiple) + i) * multiple for i in range(n_axes)]
+    image = rng.standard_normal((1, channels, *sides))
+    spectrum = np.fft.rfftn(image, axes=range(2, 2 + n_axes))
+    squares = [np.fft.fftfreq(n) ** 2 for n in sides[:-1]] + [np.fft.rfftfreq(sides[-1]) ** 2]
+    frequency = np.sqrt(sum(np.meshgrid(*squares, indexing="ij")))
+    image = np.fft.irfftn(spectrum / (frequency + 0.02), sides, axes=range(2, 2 + n_axes))
+    image = (image - image.mean()) / image.std()
+    keep = draw_keep(dropout, 3, seed=0)
+    keep[0] = 1
+    return image.astype(np.float32), keep
+
+
+def _trace(net: nn.Module, image: np.ndarray, keep: np.ndarray, n_axes: int) -> bytes:
+    sides = {2 + i: name for i, name in enumerate(("planes", "rows", "columns")[-n_axes:])}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter by tracing writes one graph for any number of images and masks; its successor wants them equal.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            net,
+            (torch.from_numpy(image), torch.from_numpy(keep)),
+            buffer,
+            input_names=["image", "keep"],
+            output_names=["maps"],
+            dynamic_axes={
+                "image": {0: "images", **sides},
+                "keep": {0: "masks"},
+                "maps": {0: "samples", **{i: f"map_{name}" for i, name in sides.items()}},
+            },
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def _pack(onnx: bytes) -> bytes:
+    """Return the same network; large weights that are numbers of 16 bits are stored as such, and cast on loading."""
+    import onnx as onnx_library
+
+    model = onnx_library.load_from_string(onnx)
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type == onnx_library.TensorProto.FLOAT and math.prod(weight.dims) >= _SMALLEST:
+            values = onnx_library.numpy_helper.to_array(weight)
+            short = values.astype(np.float16)
+            if np.array_equal(short.astype(np.float32), values):
+                name = weight.name
+                weight.CopyFrom(onnx_library.numpy_helper.from_array(short, f"{name}.short"))
+                casts.append(
+                    onnx_library.helper.make_node(
+                        "Cast", [weight.name], [name], name=f"{name}.cast", to=onnx_library.TensorProto.FLOAT
+                    )
+                )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx_library.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def _run(onnx: bytes, image: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    given = {"image": image, "keep": keep}
+    return session.run(["maps"], {node.name: given[node.name] for node in session.get_inputs()})[0]
