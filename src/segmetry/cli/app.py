@@ -242,6 +242,48 @@ def methods(
     return show_methods(name, as_json=json_)
 
 
+@app.command(no_args_is_help=True)
+def train(
+    images: Annotated[Path, typer.Argument(help="Folder of images to learn from.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of their right labels, with the same stems.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the model comes to OUT/model.")],
+    network: Annotated[
+        str | None, typer.Option("--network", "-n", help="particles or bpartis. [default: particles]")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe.yaml of an earlier training run.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An entry of the recipe, such as steps=4000. May be repeated."),
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option("--groups", help="CSV of image and group; images of one group are held out together.")
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, help="Hold this fifth of the groups out. [default: learn from all]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
+    json_: Json = False,
+) -> int:
+    """Train a particle network on labelled images; a run that was stopped goes on where it was.
+
+    Writes OUT/model (a model folder), recipe.yaml, log.jsonl and last.npz, the checkpoint.
+    """
+    from segmetry.cli.trainer import train_network
+
+    return train_network(
+        network,
+        images,
+        truth,
+        out,
+        recipe=recipe,
+        settings=set_,
+        groups=groups,
+        fold=fold,
+        workers=workers,
+        as_json=json_,
+    )
+
+
 @app.command()
 def measures(json_: Json = False) -> int:
     """List what is measured, with unit and meaning."""

@@ -11,7 +11,7 @@ from segmetry.batch import Outcome
 
 T = TypeVar("T")
 
-_LINE_EVERY = 30.0
+LINE_EVERY = 30.0
 """Seconds between lines where stderr is no terminal, so that a log stays short."""
 
 
@@ -66,7 +66,7 @@ def _lines(items: Iterable[T], total: int) -> Iterator[T]:
     start = said = time.monotonic()
     for done, item in enumerate(items, 1):
         now = time.monotonic()
-        if now - said > _LINE_EVERY and done < total:
+        if now - said > LINE_EVERY and done < total:
             left = (now - start) / done * (total - done)
             print(f"segmetry: {done} of {total} images, about {left / 60:.0f} min left", file=sys.stderr)
             said = now

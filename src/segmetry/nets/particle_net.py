@@ -37,7 +37,7 @@ class ParticleNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (16, 32, 80, 160, 224), rate: float = 0.15) -> None:
         super().__init__()
-        self.multiple = 2 ** len(widths)
+        self.widths, self.multiple = tuple(widths), 2 ** len(widths)
         n = len(widths)
         self.stem = conv_norm(1, widths[0], 6, stride=2, padding=2)
         self.down = nn.ModuleList(conv_norm(a, b, 3, stride=2) for a, b in pairwise(widths))

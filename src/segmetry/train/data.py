@@ -52,7 +52,7 @@ def pack(path: Path, examples: Sequence[Example]) -> None:
     for i, e in enumerate(examples):
         arrays |= {f"pixels-{i}": e.pixels, f"labels-{i}": e.labels.astype(np.uint16)}
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stubs take names for options
 
 
 def unpack(path: Path) -> list[Example]:

@@ -121,6 +121,7 @@ def fit(
             entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
             entry |= {
                 "rate": optimiser.param_groups[0]["lr"],
+                "steps_per_s": round(n / (now - began), 3),
                 "samples_per_s": round(n * options.batch / (now - began), 2),
             }
             if fabric.is_global_zero:

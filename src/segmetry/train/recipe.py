@@ -1,0 +1,132 @@
+"""A training run as data: the same record is the file, the command line and a part of the model's card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmetry.errors import OptionError, ReadError, RecipeError, unknown_name
+from segmetry.train.crops import CropOptions
+from segmetry.train.options import FitOptions
+
+ARCHITECTURES = {
+    "particles": "residual U-Net at half resolution that points to particle centres",
+    "bpartis": "ERFNet with two decoders, as published (Yildirim and Cole 2021)",
+}
+"""What can be trained: name and summary."""
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Everything that decides a trained model, apart from the data.
+
+    Parameters
+    ----------
+    network : str
+        Name in `ARCHITECTURES`.
+    widths : tuple of int
+        Channels at each level of the particle network; empty for its own.
+    fit : FitOptions
+        How long and how it is fitted.
+    crops : CropOptions
+        How crops are drawn (particle network).
+    scenes : int
+        Synthetic scenes (`segmetry.synth.scenes`, seed `scenes_seed`).
+    scenes_seed : int
+    scenes_share : float
+        Share of synthetic crops after the first part of the run.
+    scenes_first : float
+        Part of the run, at its beginning, in which half of the crops are synthetic.
+    folds : int
+        Parts by group that the data is dealt into.
+    fold : int or None
+        The part that is held out; None trains on all.
+    """
+
+    network: str = "particles"
+    widths: tuple[int, ...] = ()
+    fit: FitOptions = field(default_factory=FitOptions)
+    crops: CropOptions = field(default_factory=CropOptions)
+    scenes: int = 500
+    scenes_seed: int = 100
+    scenes_share: float = 0.15
+    scenes_first: float = 0.15
+    folds: int = 5
+    fold: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
+        if self.network not in ARCHITECTURES:
+            raise unknown_name("network", self.network, ARCHITECTURES)
+        for name in ("scenes_share", "scenes_first"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"train: {name} must lie in [0, 1], got {getattr(self, name)!r}.")
+        if self.scenes < 0 or self.folds < 2:
+            raise OptionError(f"train: scenes must be >= 0 and folds >= 2, got {self.scenes} and {self.folds}.")
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise OptionError(f"train: fold must be from 0 to {self.folds - 1}, got {self.fold}.")
+
+    @classmethod
+    def default(cls, network: str) -> TrainRecipe:
+        """Return the everyday recipe of a network; BPartIS is fitted as published, for 300 epochs of 366 images."""
+        if network == "bpartis":
+            fit = FitOptions(
+                steps=21960,
+                batch=5,
+                learning_rate=3e-4,
+                weight_decay=0.0,
+                warmup=0,
+                schedule="constant",
+                optimiser="adam",
+                clip=0.0,
+                average=0.0,
+                precision="32-true",
+            )
+            return cls(network=network, fit=fit, scenes=0)
+        return cls(network=network)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for YAML and JSON; `from_dict` takes it back."""
+        data = dataclasses.asdict(self)
+        data["widths"] = list(self.widths)
+        data["crops"]["zoom"] = list(self.crops.zoom)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Any, *, where: str = "recipe") -> TrainRecipe:
+        """Return the recipe of a mapping; a misspelled name is an error that offers the near one."""
+        if not isinstance(data, Mapping):
+            raise RecipeError(f"{where}: a recipe of training is a table such as network: particles; got {data!r:.60}.")
+        values = dict(data)
+        _check_names(values, cls, where)
+        if "crops" in values:
+            crops = dict(values["crops"] or {})
+            _check_names(crops, CropOptions, f"crops in {where}")
+            values["crops"] = CropOptions(**crops | ({"zoom": tuple(crops["zoom"])} if "zoom" in crops else {}))
+        if "fit" in values:
+            values["fit"] = FitOptions.from_dict(values["fit"] or {})
+        return cls(**values)
+
+    def to_yaml(self) -> str:
+        """Return the text of a recipe file."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False)
+
+    @classmethod
+    def load(cls, path: Path | str) -> TrainRecipe:
+        """Return the recipe in a YAML file."""
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")), where=str(path))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ReadError(f"cannot read the recipe of training {path}: {str(error).splitlines()[0]:.150}.") from error
+
+
+def _check_names(values: Mapping[str, Any], record: type, where: str) -> None:
+    known = [f.name for f in dataclasses.fields(record)]
+    for name in values:
+        if name not in known:
+            raise unknown_name(f"entry of {where}", str(name), known)

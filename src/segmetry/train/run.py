@@ -1,0 +1,185 @@
+"""One training run: split, fit, export, and a model folder at the end."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segmetry.errors import OptionError
+from segmetry.io.atomic import atomic
+from segmetry.io.model_folder import Card, write_model_folder
+from segmetry.nets.export import Exported, export
+from segmetry.train.bpartis_task import BPartISTask
+from segmetry.train.crops import Crops
+from segmetry.train.data import Example, hash_examples, pack, typical_side, unpack
+from segmetry.train.loop import Task, fit
+from segmetry.train.particle_task import ParticleTask
+from segmetry.train.recipe import TrainRecipe
+from segmetry.train.splits import folds
+
+MODEL = "model"
+SCENES = "scenes.npz"
+
+CITATIONS = {
+    "particles": (
+        "Neven et al., CVPR 2019, 10.1109/CVPR.2019.00904",
+        "Yildirim and Cole, 2021, 10.1021/acs.jcim.0c01455",
+    ),
+    "bpartis": ("Yildirim and Cole, J. Chem. Inf. Model. 2021, 10.1021/acs.jcim.0c01455",),
+}
+"""What the networks and their losses come from."""
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+def split(examples: Sequence[Example], recipe: TrainRecipe) -> tuple[list[Example], list[Example]]:
+    """Return the images that a recipe trains on and those it holds out, whole groups on either side."""
+    if recipe.fold is None:
+        return list(examples), []
+    fold = folds([e.group for e in examples], recipe.folds)
+    parts = (
+        [e for e, k in zip(examples, fold, strict=True) if k != recipe.fold],
+        [e for e, k in zip(examples, fold, strict=True) if k == recipe.fold],
+    )
+    if not parts[0] or not parts[1]:
+        raise OptionError(
+            f"train: {len({e.group for e in examples})} groups cannot be dealt into {recipe.folds} folds; "
+            "use fewer folds, or name the groups of the images."
+        )
+    return parts
+
+
+def make_task(
+    recipe: TrainRecipe, training: Sequence[Example], held_out: Sequence[Example], made: Sequence[Example]
+) -> Task:
+    """Return what a recipe trains."""
+    seed = recipe.fit.seed
+    if recipe.network == "bpartis":
+        return BPartISTask(training, held_out, seed=seed)
+    n = recipe.fit.steps * recipe.fit.batch
+    crops = Crops(
+        training,
+        made,
+        share=recipe.scenes_share,
+        warm=int(recipe.scenes_first * n) if made else 0,
+        seed=seed,
+        options=recipe.crops,
+    )
+    # The crops that judge are drawn from one seed, whatever the run's: losses of runs can be compared.
+    checks = Crops(held_out, seed=99, options=recipe.crops) if held_out else None
+    return ParticleTask(crops, checks, widths=recipe.widths)
+
+
+def synthetic_examples(n: int, seed: int, cache: Path) -> list[Example]:
+    """Return synthetic scenes as examples, made once and kept in a file."""
+    if n == 0:
+        return []
+    if not cache.exists():
+        from segmetry.synth import scenes
+
+        made = []
+        for i, scene in enumerate(scenes(n, seed=seed)):
+            made.append(Example(f"scene-{i:04d}", "synthetic", _bytes(scene.image.pixels), scene.labels))
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(cache) as temporary:
+            pack(temporary, made)
+    return unpack(cache)
+
+
+def _bytes(pixels: np.ndarray) -> np.ndarray:
+    """Return an image in 8 bits; brighter or darker than all but one pixel in a thousand is cut off."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = np.percentile(pixels, (0.1, 99.9))
+    return np.clip((pixels - low) * (255 / max(high - low, 1e-12)), 0, 255).astype(np.uint8)
+
+
+def make_card(
+    recipe: TrainRecipe,
+    exported: Exported,
+    training: Sequence[Example],
+    held_out: Sequence[Example],
+    *,
+    name: str,
+    seconds: float,
+) -> Card:
+    """Return the card of a trained network: what it is, and what it was trained on."""
+    sides = [side for e in training if (side := typical_side(e.labels)) > 0]
+    published = recipe.network == "bpartis"
+    return Card(
+        name=name,
+        version="1",
+        task=recipe.network,
+        architecture=recipe.network,
+        options={"widths": list(recipe.widths)} if recipe.widths else {},
+        normalisation={"kind": "unit"} if published else {"kind": "standardise", "clip": 5.0},
+        size_range=(float(min(sides)), float(max(sides))) if sides else None,
+        training={
+            "data_sha256": hash_examples(training),
+            "images": len(training),
+            "groups": len({e.group for e in training}),
+            "particles": int(sum(np.count_nonzero(np.bincount(e.labels.ravel())[1:]) for e in training)),
+            "held_out": len(held_out),
+            "samples": recipe.fit.steps * recipe.fit.batch,
+            "seconds": round(seconds),
+            "machine": f"{platform.machine()}, torch {torch.__version__}",
+            "recipe": recipe.as_dict(),
+        },
+        citations=CITATIONS[recipe.network],
+        **exported.facts,
+    )
+
+
+def train(
+    recipe: TrainRecipe,
+    examples: Sequence[Example],
+    folder: Path,
+    *,
+    name: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a network and return its model folder, ``folder/model``.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+    examples : sequence of Example
+    folder : Path
+        Holds recipe, log, checkpoint, and the model. A run that was stopped goes on if the recipe is the same.
+    name : str, optional
+        Of the model; that of the network unless told.
+    workers : int
+        Processes that draw samples.
+    progress : callable, optional
+        Told the step, the number of steps, and the latest losses.
+
+    Raises
+    ------
+    OptionError
+        If the folder holds a run of another recipe, or there are too few groups for the folds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = recipe.to_yaml()
+    kept = folder / "recipe.yaml"
+    if kept.exists() and kept.read_text(encoding="utf-8") != text:
+        raise OptionError(f"{folder}: holds a run of another recipe; name another folder, or remove this one.")
+    with atomic(kept) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    training, held_out = split(examples, recipe)
+    made = (
+        synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES) if recipe.network == "particles" else []
+    )
+    task = make_task(recipe, training, held_out, made)
+    start = time.monotonic()
+    network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
+    seconds = time.monotonic() - start
+    exported = export(network.cpu(), channels=3 if recipe.network == "bpartis" else 1)
+    card = make_card(recipe, exported, training, held_out, name=name or recipe.network, seconds=seconds)
+    write_model_folder(folder / MODEL, card, exported.onnx)
+    return folder / MODEL

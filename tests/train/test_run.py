@@ -1,0 +1,128 @@
+"""A whole training run, from two folders to a model that segments: small, on drawn disks."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from segmetry.errors import OptionError, RecipeError
+from segmetry.segment.engine import load_model, normalise
+from segmetry.train.data import Example
+from segmetry.train.options import FitOptions
+from segmetry.train.recipe import TrainRecipe
+from segmetry.train.run import split, synthetic_examples, train
+from segmetry.training import load_examples
+
+pytestmark = pytest.mark.torch
+
+SMALL = TrainRecipe(
+    widths=(8, 16, 16),
+    fit=FitOptions(steps=3, batch=2, warmup=1, precision="32-true"),
+    scenes=2,
+    folds=2,
+    fold=0,
+)
+
+
+def draw(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((80, 100), np.uint16)
+    rows, cols = np.mgrid[:80, :100]
+    for k, centre in enumerate(((20, 20), (30, 70), (60, 40)), 1):
+        labels[(rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 < 13**2] = k
+    return np.clip(60 + 120 * (labels > 0) + rng.normal(0, 8, labels.shape), 0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return [Example(f"image-{i}", f"group-{i // 2}", *draw(i)) for i in range(6)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_run_leaves_a_model_that_runs_without_torch(tmp_path, examples):
+    folder = train(SMALL, examples, tmp_path / "run", workers=0)
+    model = load_model(folder)
+    pixels = examples[0].pixels
+    assert model.maps(normalise(model.card, pixels.astype(np.float32))).shape == (4, 40, 50)
+    about = model.card.training
+    assert about["images"] + about["held_out"] == 6
+    assert about["samples"] == 6
+    assert TrainRecipe.from_dict(about["recipe"]) == SMALL
+    assert (tmp_path / "run" / "log.jsonl").exists()
+    # The same recipe goes on (and has nothing left to do); another one is refused.
+    assert train(SMALL, examples, tmp_path / "run", workers=0) == folder
+    with pytest.raises(OptionError, match="another recipe"):
+        train(TrainRecipe(widths=(8, 16)), examples, tmp_path / "run", workers=0)
+
+
+def test_a_fold_keeps_groups_whole(examples):
+    training, held_out = split(examples, SMALL)
+    assert {e.group for e in training}.isdisjoint(e.group for e in held_out)
+    assert len(training) + len(held_out) == 6
+    everything, nothing = split(examples, TrainRecipe())
+    assert (len(everything), len(nothing)) == (6, 0)
+    with pytest.raises(OptionError, match="groups cannot be dealt"):
+        split(examples[:1], SMALL)
+
+
+def test_synthetic_examples_are_kept(tmp_path):
+    first = synthetic_examples(2, 5, tmp_path / "scenes.npz")
+    again = synthetic_examples(2, 5, tmp_path / "scenes.npz")
+    assert all(e.pixels.dtype == np.uint8 for e in first)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.pixels, b.pixels)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert a.labels.max() > 0
+
+
+def test_recipes_come_back_and_name_what_is_wrong(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(SMALL.to_yaml(), encoding="utf-8")
+    assert TrainRecipe.load(path) == SMALL
+    with pytest.raises(OptionError, match="scenes_share"):
+        TrainRecipe.from_dict({"scene_share": 0.2})
+    with pytest.raises(OptionError, match="learning_rate"):
+        TrainRecipe.from_dict({"fit": {"learning_rte": 0.2}})
+    with pytest.raises(OptionError, match="bpartis"):
+        TrainRecipe(network="bpartes")
+    with pytest.raises(RecipeError, match="table"):
+        TrainRecipe.from_dict([1])
+    published = TrainRecipe.default("bpartis").fit
+    assert (published.optimiser, published.learning_rate, published.batch) == ("adam", 3e-4, 5)
+
+
+def test_folders_become_examples(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for i in range(3):
+        pixels, labels = draw(i)
+        cv2.imwrite(str(tmp_path / f"images/a{i}.png"), pixels)
+        cv2.imwrite(str(tmp_path / f"labels/a{i}.png"), labels)
+    (tmp_path / "groups.csv").write_text("image,paper\na0,x\na1,x\na2,y\n")
+    examples = load_examples(tmp_path / "images", tmp_path / "labels", groups=tmp_path / "groups.csv")
+    assert [(e.name, e.group) for e in examples] == [("a0", "x"), ("a1", "x"), ("a2", "y")]
+    np.testing.assert_array_equal(examples[1].labels, draw(1)[1])
+    np.testing.assert_array_equal(examples[1].pixels, draw(1)[0])
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path, capfd):
+    from segmetry.cli import main
+
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for i in range(2):
+        pixels, labels = draw(i)
+        cv2.imwrite(str(tmp_path / f"images/a{i}.png"), pixels)
+        cv2.imwrite(str(tmp_path / f"labels/a{i}.png"), labels)
+    args = ["train", str(tmp_path / "images"), str(tmp_path / "labels"), "-o", str(tmp_path / "run"), "--workers", "0"]
+    small = ["--set", "widths=[8, 16]", "--set", "steps=2", "--set", "batch=2", "--set", "scenes=0"]
+    assert main([*args, *small, "--json"]) == 0
+    card = json.loads(capfd.readouterr().out)
+    assert card["task"] == "particles"
+    assert card["training"]["images"] == 2
+    assert main([*args, *small, "--set", "stps=2"]) == 2
+    assert "steps" in capfd.readouterr().err
