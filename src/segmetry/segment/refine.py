@@ -38,11 +38,12 @@ _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
 _PRECISE = 0.3  # px: largest standard error of the place of the edge
 _AGREE = 0.75  # least share of the pixels 1 to 3 px off the contour that have the grey of their side
 _MIXED = 0.3  # a core that differs from the ring by this share of the rim's contrast, the other way, is mixed
-_KINDS = (slice(0, 1), slice(1, 4), slice(4, None))  # of the templates: flat, ball, rim
+_FIRST = tuple(int(np.argmax(kind == edges._KIND)) for kind in range(len(edges.KINDS)))  # template of each kind
 _PENALTY = np.array([1.0, 1.0, 3.0])  # a rim must leave a third of the misfit of the others
 _LEAN = 2.0  # how much a particle of 8 px radius heeds what the others have; falls with the radius squared
-_SAMPLE = 30  # particles that choose the blur
+_SAMPLE = 16  # particles that choose the blur
 _MIDDLES = -edges._OUT + edges._WIDTH * (np.arange(edges._N_BINS) + 0.5)
+_search_one = edges._search  # a global that compiled code can call
 _ZERO = round(-edges._X[0] / edges._FINE)
 
 
@@ -141,23 +142,25 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
     clear = before > 0
     clear[0] = False
     now, sign, first_length = labels, np.zeros(n + 1), np.zeros(n + 1)
-    area = np.zeros(n + 1)
+    area, blur = np.zeros(n + 1), None
     for step in range(_PASSES):
         lines = _outlines(now, valid, n)
         profiles, contrast = _profiles(smooth, lines, sign if step else None, n)
         if step == 0:
             sign, first_length = contrast, lines.length
         clear &= (sign != 0) & (lines.free >= _FREE)
-        found = _fit(profiles, lines, noise, np.flatnonzero(clear))
+        found, blur = _fit(profiles, lines, noise, np.flatnonzero(clear), blur)
         clear &= found.fitted
         by_grey = found.level - found.base > edges._CLEAR * noise * smoothed_noise(_SMOOTHING)
         how = np.where(clear, 1 + by_grey, 0).astype(np.uint8)
+        tilt = _tilt(smooth, lines.depth, lines.label, lines.blocked, sign, found.shift, found.level)
         area, agree = _move(
-            smooth, lines.depth, lines.label, now, lines.blocked, how, sign, found.shift, found.level, found.slope
+            smooth, lines.depth, lines.label, now, lines.blocked, how, sign, found.shift, found.slope, tilt
         )
         clear &= agree >= _AGREE
-        # Where the grey decides, noise within reach of an edge may be taken for a particle.
-        now = largest_pieces(lines.label)
+        now = lines.label
+    # Where the grey decides, noise within reach of an edge may be taken for a particle.
+    now = largest_pieces(now)
     clear &= np.bincount(now.ravel(), minlength=n + 1) > 0
     kept = (labels > 0) & ~clear[labels]
     new = now * clear[now] if valid is None else now * (clear[now] & (valid | (labels > 0)))
@@ -235,14 +238,17 @@ def _signs(sums: np.ndarray, counts: np.ndarray, radius: np.ndarray) -> np.ndarr
     return np.where(mixed, 0.0, np.sign(rim))
 
 
-def _fit(profiles: _Profiles, lines: _Outlines, noise: float, some: np.ndarray) -> _Edges:
+def _fit(
+    profiles: _Profiles, lines: _Outlines, noise: float, some: np.ndarray, start: int | None
+) -> tuple[_Edges, int | None]:
     n = lines.radius.size
     out = _Edges(np.zeros(n, bool), np.zeros(n), np.zeros(n), np.ones(n), np.zeros(n))
     enough = (lines.radius >= _MIN_RADIUS) & (np.count_nonzero(profiles.weights, axis=1) >= 8)
     fit = some[enough[some]]
     if not fit.size:
-        return out
-    sigma = _blur(profiles, lines, fit)
+        return out, start
+    blur = _blur(profiles, lines, fit, start)
+    sigma = _SIGMAS[blur]
     found = _search(profiles, lines, fit, sigma)
     best = found[np.arange(fit.size), _kind(found, lines.radius[fit])]
     _, misfit, shift, level, base, slope = best.T
@@ -255,33 +261,42 @@ def _fit(profiles: _Profiles, lines: _Outlines, noise: float, some: np.ndarray) 
     )
     out.shift[fit], out.level[fit], out.base[fit] = shift, level, base
     out.slope[fit] = np.where(slope > 0, slope, 1.0)
-    return out
+    return out, blur
 
 
 def _search(profiles: _Profiles, lines: _Outlines, some: np.ndarray, sigma: float) -> np.ndarray:
     """Return template, misfit, depth, grey, grey of the surroundings, slope at the edge by particle and kind."""
-    found = np.zeros((some.size, len(_KINDS), 6))
+    sizes, which = np.unique(_size(lines.radius[some]), return_inverse=True)
+    table = np.stack([edges._templates(int(size), sigma) for size in sizes])
+    found = _search_each(profiles.means[some], profiles.weights[some], table, which, profiles.starts, edges._HANDICAP)
     # Blur moves a contour of curvature c inwards by c sigma^2 / 2, and the curvatures of a closed one add up to 2 pi.
-    pulled = np.minimum(math.pi * sigma**2 / np.maximum(lines.length[some], 1), 1.0)
-    for size, members in edges._by_size(np.maximum(lines.radius, 1), some):
-        here = np.flatnonzero(np.isin(some, members))
-        templates = edges._templates(size, sigma)
-        at = _ZERO - np.round(pulled[here] / edges._FINE).astype(int)
-        for kind, of_kind in enumerate(_KINDS):
-            among = templates[of_kind]
-            best = edges._search(
-                profiles.means[some[here]],
-                profiles.weights[some[here]],
-                among,
-                profiles.starts,
-                edges._HANDICAP[of_kind],
+    pulled = np.minimum(math.pi * sigma**2 / np.maximum(lines.length[some], 1), 1.0)[:, None]
+    at = _ZERO - np.round(pulled / edges._FINE).astype(int)
+    template = found[..., 0].astype(int)
+    here = which[:, None]
+    height = (found[..., 3] - found[..., 4]) / table[here, template, _ZERO]
+    found[..., 3] = found[..., 4] + height * table[here, template, at]
+    found[..., 2] -= pulled
+    found[..., 5] = height * (table[here, template, at + 4] - table[here, template, at - 4]) / (8 * edges._FINE)
+    return found
+
+
+def _size(radius: np.ndarray) -> np.ndarray:
+    return np.round(np.log(np.maximum(radius, 1)) / math.log(edges._RATIO)).astype(int)
+
+
+@numba.njit(cache=True, nogil=True)
+def _search_each(means, weights, table, which, starts, handicaps):
+    """Search each particle's profile for the best template of every kind, among the templates of its size."""
+    found = np.zeros((means.shape[0], len(_FIRST), 6))
+    for k in range(means.shape[0]):
+        for kind in range(len(_FIRST)):
+            first, last = _FIRST[kind], _FIRST[kind + 1] if kind + 1 < len(_FIRST) else handicaps.size
+            best = _search_one(
+                means[k : k + 1], weights[k : k + 1], table[which[k], first:last], starts, handicaps[first:last]
             )
-            rows, which = np.arange(here.size), best[:, 0].astype(int)
-            height = (best[:, 3] - best[:, 4]) / among[which, _ZERO]
-            best[:, 3] = best[:, 4] + height * among[which, at]
-            best[:, 2] -= pulled[here]
-            found[here, kind, :5] = best[rows]
-            found[here, kind, 5] = height * (among[which, at + 4] - among[which, at - 4]) / (8 * edges._FINE)
+            found[k, kind, :5] = best[0]
+            found[k, kind, 0] += first
     return found
 
 
@@ -292,8 +307,11 @@ def _kind(found: np.ndarray, radius: np.ndarray) -> np.ndarray:
     return (cost + _LEAN * (8 / np.maximum(radius, 4))[:, None] ** 2 * worse).argmin(1)
 
 
-def _blur(profiles: _Profiles, lines: _Outlines, fit: np.ndarray) -> float:
-    """Return the blur (px) that fits the particles with the best profiles, the largest, best together."""
+def _blur(profiles: _Profiles, lines: _Outlines, fit: np.ndarray, start: int | None) -> int:
+    """Return which of the blurs fits the particles with the best profiles, the largest, best together.
+
+    `start` is near the answer.
+    """
     some = fit[np.argsort(-profiles.weights[fit].sum(1), kind="stable")][:_SAMPLE]
     misfit: dict[int, float] = {}
 
@@ -305,13 +323,68 @@ def _blur(profiles: _Profiles, lines: _Outlines, fit: np.ndarray) -> float:
                 misfit[i] = float(np.log(best + 1e-4).sum())
         return min(misfit, key=misfit.__getitem__)
 
-    near = try_out(range(0, len(_SIGMAS), 4))
+    near = try_out(range(0, len(_SIGMAS), 4) if start is None else range(start - 2, start + 3, 2))
     near = try_out(range(near - 2, near + 3, 2))
-    return _SIGMAS[try_out(range(near - 1, near + 2))]
+    return try_out(range(near - 1, near + 2))
 
 
 @numba.njit(cache=True, nogil=True)
-def _move(image, depth, label, labels, blocked, how, sign, shift, level, slope):
+def _tilt(image, depth, label, blocked, sign, shift, level):
+    """Return the grey of each edge as a plane, ``(grey at (0, 0), per row, per column)``: one side may lie in shade.
+
+    Planes are fitted to the greys of the bands 1 to 3 px inside and outside; that of the edge lies between, by its
+    level.
+    """
+    n = shift.size
+    sums = np.zeros((n, 2, 9))
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            k = label[i, j]
+            if k == 0 or blocked[i, j]:
+                continue
+            below = depth[i, j] - shift[k]
+            if abs(below) < 1 or abs(below) > 3:
+                continue
+            v, s = image[i, j] * sign[k], sums[k, 0 if below > 0 else 1]
+            s[0] += 1
+            s[1] += i
+            s[2] += j
+            s[3] += i * i
+            s[4] += i * j
+            s[5] += j * j
+            s[6] += v
+            s[7] += v * i
+            s[8] += v * j
+    plane = np.zeros((n, 3))
+    for k in range(n):
+        plane[k, 0] = level[k]
+        if min(sums[k, 0, 0], sums[k, 1, 0]) < 30:  # px; fewer know no plane
+            continue
+        slopes, mean = np.zeros((2, 2)), np.zeros(2)
+        row = (sums[k, 0, 1] / sums[k, 0, 0] + sums[k, 1, 1] / sums[k, 1, 0]) / 2
+        col = (sums[k, 0, 2] / sums[k, 0, 0] + sums[k, 1, 2] / sums[k, 1, 0]) / 2
+        flat = True
+        for side in range(2):
+            s = sums[k, side]
+            r, c, v = s[1] / s[0], s[2] / s[0], s[6] / s[0]
+            rr, rc, cc = s[3] / s[0] - r * r, s[4] / s[0] - r * c, s[5] / s[0] - c * c
+            rv, cv = s[7] / s[0] - r * v, s[8] / s[0] - c * v
+            determinant = rr * cc - rc * rc
+            if determinant > 1e-3 * (rr + cc) ** 2:
+                flat = False
+                slopes[side, 0] = (rv * cc - cv * rc) / determinant
+                slopes[side, 1] = (cv * rr - rv * rc) / determinant
+            mean[side] = v
+        if flat or mean[0] <= mean[1]:
+            continue
+        share = min(max((level[k] - mean[1]) / (mean[0] - mean[1]), 0.0), 1.0)
+        plane[k, 1:] = share * slopes[0] + (1 - share) * slopes[1]
+        plane[k, 0] -= plane[k, 1] * row + plane[k, 2] * col
+    return plane
+
+
+@numba.njit(cache=True, nogil=True)
+def _move(image, depth, label, labels, blocked, how, sign, shift, slope, tilt):
     """Leave a label only inside the new contours; return their areas, and the share of pixels on their side.
 
     `how` is 0 for a contour that stays, 1 for one that moves by a distance, 2 for one that follows the grey.
@@ -327,7 +400,7 @@ def _move(image, depth, label, labels, blocked, how, sign, shift, level, slope):
                 continue
             below = depth[i, j] - shift[k]
             if how[k] == 2 and not blocked[i, j] and abs(below) <= 3:
-                above = image[i, j] * sign[k] - level[k]
+                above = image[i, j] * sign[k] - (tilt[k, 0] + tilt[k, 1] * i + tilt[k, 2] * j)
                 if abs(below) >= 1:
                     beside[k] += 1
                     agree[k] += (above > 0) == (below > 0)
