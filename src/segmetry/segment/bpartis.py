@@ -132,10 +132,14 @@ def to_bytes(pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     return np.rint(np.clip((pixels - low) * (255 / max(high - low, 1e-300)), 0, 255)).astype(np.uint8)
 
 
+def resize_bicubic(grey: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Return 8-bit greys as a square, bicubic as Pillow does: smoothed where it shrinks."""
+    return np.array(Picture.fromarray(np.ascontiguousarray(grey)).resize((side, side), Picture.Resampling.BICUBIC))
+
+
 def squeeze(grey: np.ndarray) -> np.ndarray:
-    """Return 8-bit greys (M, N) as the network's image (3, 512, 512) in [0, 1]; bicubic, as Pillow does."""
-    square = Picture.fromarray(grey).resize((SIDE, SIDE), Picture.Resampling.BICUBIC)
-    return np.broadcast_to(np.asarray(square, np.float32) / np.float32(255), (3, SIDE, SIDE))
+    """Return 8-bit greys (M, N) as the network's image (3, 512, 512) in [0, 1]."""
+    return np.broadcast_to(resize_bicubic(grey).astype(np.float32) / np.float32(255), (3, SIDE, SIDE))
 
 
 def nearest(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""Training of BPartIS: what a sample is, its loss, and the published way to fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segmetry.nets.bpartis import BPartIS
+from segmetry.train.bpartis_data import PublishedSamples, Sample, squeeze_example
+from segmetry.train.bpartis_loss import bpartis_loss
+from segmetry.train.data import Example
+from segmetry.train.options import FitOptions
+
+N_CHECKS = 16
+"""Images of the held-out part whose loss is told."""
+
+EPOCHS = 300
+BATCH = 5
+
+
+def published_fit(n_images: int, *, seed: int = 0) -> FitOptions:
+    """Return the published way to fit: Adam at a constant 3e-4, batches of 5, 300 epochs, single precision.
+
+    Examples
+    --------
+    >>> published_fit(366).steps
+    21960
+    """
+    return FitOptions(
+        steps=max(1, EPOCHS * n_images // BATCH),
+        batch=BATCH,
+        learning_rate=3e-4,
+        weight_decay=0.0,
+        warmup=0,
+        schedule="constant",
+        optimiser="adam",
+        clip=0.0,
+        average=0.0,
+        precision="32-true",
+        seed=seed,
+    )
+
+
+class BPartISTask:
+    """Labelled micrographs at 512 x 512 to the published network.
+
+    Parameters
+    ----------
+    training, held_out : sequence of Example
+        Images to train on, and those whose loss the log tells.
+    seed : int
+        Of the samples.
+    """
+
+    def __init__(self, training: Sequence[Example], held_out: Sequence[Example] = (), *, seed: int = 0) -> None:
+        self.samples = PublishedSamples(training, seed=seed)
+        some = np.linspace(0, len(held_out) - 1, min(N_CHECKS, len(held_out))).astype(int)
+        self.held_out = [squeeze_example(held_out[i]) for i in some]
+
+    def build(self) -> BPartIS:
+        """Return a fresh network."""
+        return BPartIS()
+
+    @cached_property
+    def _dropout(self) -> tuple[tuple[int, float], ...]:
+        return self.build().dropout
+
+    def sample(self, number: int) -> dict[str, np.ndarray]:
+        """Return training sample `number`: grey image, mask of dropout, labels."""
+        sample, rng = self.samples.draw(number)
+        keep = [(rng.random(n) >= rate).astype(np.float32) / np.float32(1 - rate) for n, rate in self._dropout]
+        return _arrays(sample) | {"keep": np.concatenate(keep)}
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch and its parts."""
+        image = batch["image"].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        found = bpartis_loss(network(image, batch["keep"]), batch["labels"])
+        return found.total, found._asdict()
+
+    def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Return the loss and its parts on images that are held out, whole and without dropout."""
+        sums: dict[str, float] = {}
+        keep = np.ones(sum(n for n, _ in self._dropout), np.float32)
+        with torch.inference_mode():
+            for sample in self.held_out:
+                arrays = _arrays(sample) | {"keep": keep}
+                total, parts = self.loss(network, {k: torch.from_numpy(v)[None].to(device) for k, v in arrays.items()})
+                for name, value in (("loss", total), *parts.items()):
+                    sums[name] = sums.get(name, 0.0) + float(value) / len(self.held_out)
+        return {k: round(v, 5) for k, v in sums.items()}
+
+
+def _arrays(sample: Sample) -> dict[str, np.ndarray]:
+    return {"image": sample.grey[None].astype(np.float32) / np.float32(255), "labels": sample.labels}
