@@ -41,7 +41,7 @@ _MIXED = 0.3  # a core that differs from the ring by this share of the rim's con
 _FIRST = tuple(int(np.argmax(kind == edges._KIND)) for kind in range(len(edges.KINDS)))  # template of each kind
 _PENALTY = np.array([1.0, 1.0, 3.0])  # a rim must leave a third of the misfit of the others
 _LEAN = 2.0  # how much a particle of 8 px radius heeds what the others have; falls with the radius squared
-_SAMPLE = 16  # particles that choose the blur
+_SAMPLE = 24  # particles that choose the blur
 _MIDDLES = -edges._OUT + edges._WIDTH * (np.arange(edges._N_BINS) + 0.5)
 _search_one = edges._search  # a global that compiled code can call
 _ZERO = round(-edges._X[0] / edges._FINE)
@@ -204,10 +204,11 @@ def _extent(depth, label, blocked, n):
                 continue
             d = depth[i, j]
             radius[k] = max(radius[k], d)
-            if abs(d) < 1:  # a band of 2 px along the contour
-                length[k] += 0.5
-                if not blocked[i, j]:
-                    free[k] += 0.5
+            # A band of 2 px on both sides, fading outwards: a sharp band counts slanting contours up to 1.4 times.
+            share = max(1 - abs(d) / 2, 0.0) / 2
+            length[k] += share
+            if not blocked[i, j]:
+                free[k] += share
     return radius, length, free
 
 
@@ -358,7 +359,7 @@ def _tilt(image, depth, label, blocked, sign, shift, level):
     plane = np.zeros((n, 3))
     for k in range(n):
         plane[k, 0] = level[k]
-        if min(sums[k, 0, 0], sums[k, 1, 0]) < 30:  # px; fewer know no plane
+        if min(sums[k, 0, 0], sums[k, 1, 0]) < 150:  # px; fewer know no plane
             continue
         slopes, mean = np.zeros((2, 2)), np.zeros(2)
         row = (sums[k, 0, 1] / sums[k, 0, 0] + sums[k, 1, 1] / sums[k, 1, 0]) / 2
