@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -79,9 +80,9 @@ def _image_loss(maps: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         spread = spread + (own_sigma - s.detach()).square().mean()
         scale = torch.exp(SHARPNESS * s)
         with torch.no_grad():
-            near = _membership(embedding, centre, scale) > torch.finfo(maps.dtype).eps
+            near = _distance(embedding, centre, scale) < -math.log(torch.finfo(maps.dtype).eps)
             index = (near | member).nonzero().squeeze(1)
-        phi = _membership(embedding[:, index], centre, scale)
+        phi = torch.exp(-_distance(embedding[:, index], centre, scale))
         mine = member[index]
         instance = instance + lovasz_hinge(2 * phi[None] - 1, mine[None], torch.ones_like(mine)[None])[0]
         foreground = foreground + (seed[own] - phi[mine].detach()).square().sum()
@@ -90,6 +91,7 @@ def _image_loss(maps: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return instance / n, spread / n, (background + FOREGROUND_WEIGHT * foreground) / flat.numel()
 
 
-def _membership(embedding: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    """Return phi (P,) of embeddings (2, P)."""
-    return torch.exp(-((embedding - centre).square() * scale).sum(0))
+def _distance(embedding: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """Return the squared distances (P,) of embeddings (2, P), each axis in its own unit; phi is ``exp`` of minus it."""
+    x, y = embedding - centre
+    return x.square() * scale[0] + y.square() * scale[1]
