@@ -136,8 +136,8 @@ class Card:
         _require(self.multiple % self.stride == 0, "multiple", f"a multiple of stride {self.stride}", self.multiple)
         radius = self.receptive_radius
         _require(radius is None or _is_count(radius, 0), "receptive_radius", "a whole number from 0, or null", radius)
-        most = self.bytes_per_pixel
-        _require(_is_number(most) and most > 0, "bytes_per_pixel", "a positive number", most)
+        size = self.bytes_per_pixel
+        _require(_is_number(size) and size > 0, "bytes_per_pixel", "a positive number", size)
         _require(self.axes in ("YX", "ZYX"), "axes", "YX or ZYX", self.axes)
         object.__setattr__(self, "dropout", _places(self.dropout))
         for name in ("options", "normalisation", "post", "training", "scores"):
@@ -148,8 +148,8 @@ class Card:
         if kind not in NORMALISATIONS:
             raise unknown_name("normalisation", kind, NORMALISATIONS)
         for key in NORMALISATIONS[kind]:
-            value = self.normalisation.get(key)
-            _require(_is_number(value) and value > 0, f"normalisation {key}", "a positive number", value)
+            number: Any = self.normalisation.get(key)
+            _require(_is_number(number) and number > 0, f"normalisation {key}", "a positive number", number)
         for name in ("size_range", "pixel_size_range"):
             object.__setattr__(self, name, _range(name, getattr(self, name)))
 

@@ -21,6 +21,9 @@ from segmetry.segment.dropout import draw_keep
 EQUAL = 1e-4
 """Largest difference allowed between ONNX Runtime and torch with the same weights, in a map's own unit."""
 
+ROUND_OFF = 1e-5
+"""The same in standard deviations of the map, for maps of large numbers: 32-bit sums carry some 6 digits."""
+
 ROUNDED = 0.02
 """Largest difference allowed for rounding the weights to 16 bits, in standard deviations of the map."""
 
@@ -104,10 +107,11 @@ def export(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> Exported:
         exact, same = (m(torch.from_numpy(image), torch.from_numpy(keep)).numpy() for m in (plain, rounded))
     maps = _run(onnx, image, keep)
     by_map = (0, *range(2, maps.ndim))
+    spread = exact.std(axis=by_map)
     engine, rounding = (abs(maps - other).max(axis=by_map) for other in (same, exact))
-    if not (engine <= EQUAL).all():
+    if not (engine <= np.maximum(EQUAL, ROUND_OFF * spread)).all():
         raise SegmetryError(f"export: ONNX Runtime differs from torch by {engine.max():.2g}, more than {EQUAL}.")
-    if not (rounding <= ROUNDED * exact.std(axis=by_map) + EQUAL).all():
+    if not (rounding <= ROUNDED * spread + EQUAL).all():
         raise SegmetryError(
             f"export: rounding the weights to 16 bits changes a map by {rounding.max():.2g}, more than {ROUNDED} of "
             "its standard deviation."

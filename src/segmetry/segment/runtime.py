@@ -10,6 +10,7 @@ import numpy as np
 
 from segmetry.errors import OptionError, ReadError, unknown_name
 from segmetry.io.model_folder import ModelFolder
+from segmetry.io.onnx_bytes import refuse_outside_files
 
 ENGINES = ("auto", "cpu", "cuda", "openvino")
 """What can run a network: ``auto`` is a GPU if ONNX Runtime has one, else the CPU."""
@@ -46,6 +47,7 @@ def start(folder: ModelFolder, n_threads: int, engine: str) -> Started:
     """
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
+    refuse_outside_files(folder.onnx, str(folder.path))
     if engine == "openvino":
         return _openvino(folder, n_threads)
     import onnxruntime

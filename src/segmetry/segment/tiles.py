@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 from segmetry.errors import OptionError
 
-MOST_WINDOWS = 64
-"""Windows along an axis that `tile_for` considers at most."""
-
 
 class Span(NamedTuple):
     """A window along one axis and its core, in px of the padded image: ``start <= first < last <= stop``."""
@@ -153,12 +150,9 @@ def tile_for(shape: Sequence[int], reach: Reach, most_pixels: float) -> tuple[in
 
 
 def _choices(length: int, reach: Reach) -> list[tuple[int, int]]:
-    """Return window lengths worth looking at along an axis, each with the number of windows it takes."""
-    found = {length: 1}
-    for n in range(2, MOST_WINDOWS + 1):
-        # n windows whose starts are `step` apart: the fewest pixels that n windows can cover the axis with
-        step = up_to((length - 2 * reach.halo) / n, reach.multiple)
-        window = up_to(step + 2 * reach.halo, reach.multiple)
-        if step >= reach.multiple and window < length:
-            found.setdefault(window, len(spans(length, window, reach)))
-    return list(found.items())
+    """Return lengths of windows along an axis, each with the number of windows: the shortest for every number."""
+    found = {1: length}
+    for window in range(length - reach.multiple, 2 * reach.halo + reach.multiple - 1, -reach.multiple):
+        step = (window - 2 * reach.halo) // reach.multiple * reach.multiple
+        found[1 + math.ceil((length - window) / step)] = window
+    return [(window, n) for n, window in found.items()]
