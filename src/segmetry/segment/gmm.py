@@ -238,9 +238,9 @@ class Gmm(Particles):
     also claims the far tail on the other side of a narrow one; pixels beyond the mean of the next component are left
     to the background.
 
-    What is blurred between two narrow components fits neither and goes to the wider one, mostly the particles: they come
-    out up to a blur's width too large where there is little noise. On 41 EMPS training images its AP50 is .34, Otsu's
-    .41.
+    What is blurred between two narrow components fits neither and goes to the wider one, mostly the particles: where
+    there is little noise they come out too large, by up to the width of the blur. On 41 EMPS training images its AP50
+    is .34, Otsu's .41.
 
     The published row of EMPS fits its two components to embeddings of patches and calls the largest label background;
     what it embeds is not said closely enough to be made again, so that row is quoted beside ours, not copied.
