@@ -210,6 +210,7 @@ def test_sizes_from_5_to_500_px_in_one_frame():
     assert np.mean(iou[radius < 4] > 0.5) > 0.95
 
 
+@pytest.mark.slow
 def test_a_particle_far_larger_than_the_rest_is_found_whole():
     small = [p for p in grid((800, 1200), 36, (14, 17)) if p[1] > 620]
     pixels, truth = disks((800, 1200), [(300, 300, 230), *small])
@@ -243,7 +244,7 @@ def test_ten_thousand_of_five_pixels():
         for j in range(5):
             labels[10 * (k // 100) + 2 + i, 10 * (k % 100) + 3 + j] = k + 1
     pixels = np.where(labels > 0, 1, -1).astype(np.float32)
-    found = find_particles(pixels, None, Oracle(), Passes(n_turns=1, min_area=9))
+    found = find_particles(pixels, None, Oracle(), Passes(fill=1, n_turns=1, min_area=9))
     assert found.n == 10_000
     pairs, count = np.unique(labels.astype(np.int64) * 20_000 + found.labels, return_counts=True)
     common = count[(pairs // 20_000 > 0) & (pairs % 20_000 > 0)]
@@ -274,12 +275,12 @@ def test_gaps_are_searched_only_where_something_was_seen():
     pixels, _ = disks((512, 680), grid((512, 680), 110, (40, 50)))
     without, with_fill = Oracle(), Oracle()
     find_particles(pixels, None, without, Passes(fill=0, n_turns=1))
-    find_particles(pixels, None, with_fill, Passes(n_turns=1))
+    find_particles(pixels, None, with_fill, Passes(fill=1, n_turns=1))
     assert with_fill.pixels == without.pixels
     cv2.circle(pixels, (110, 110), 5, 1.0, -1)
     few, all_over = Oracle(), Oracle()
-    found = find_particles(pixels, None, few, Passes(n_turns=1))
-    whole = find_particles(pixels, None, all_over, Passes(n_turns=1, hint=0))
+    found = find_particles(pixels, None, few, Passes(fill=1, n_turns=1))
+    whole = find_particles(pixels, None, all_over, Passes(fill=1, n_turns=1, hint=0))
     assert found.labels[110, 110] > 0
     assert found.n == whole.n
     assert ious(whole.labels, found.labels).min() > 0.9  # a box is zoomed by a little more or less than the whole

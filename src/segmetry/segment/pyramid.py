@@ -50,6 +50,8 @@ class Passes:
     fill : int
         Gaps of the second pass are filled from so many finer zooms, each twice the one before, up to `finest`.
     finest : float
+    sure : float
+        Seed threshold of what fills gaps: finer zooms see particles in every texture.
     hint : float
         Gaps are only searched where a map of seeds has at least this probability; 0 searches everywhere.
     large : float
@@ -63,12 +65,13 @@ class Passes:
     short_side: int = 256
     side: float = 64.0
     zooms: tuple[float, float] = (0.2, 1.3)
-    n_turns: int = 4
-    fill: int = 1
+    n_turns: int = 2
+    fill: int = 0
     finest: float = 2.0
+    sure: float = 0.95
     hint: float = 0.15
     large: float = 192.0
-    seed_threshold: float = 0.8
+    seed_threshold: float = 0.9
     free: float = 0.7
     min_area: int = 20
 
@@ -270,7 +273,7 @@ def _search_box(
     found = group(
         maps,
         shape=pixels[box].shape,
-        seed_threshold=o.seed_threshold,
+        seed_threshold=o.sure,
         free=o.free,
         min_area=o.min_area,
         valid=None if valid is None else valid[box],
