@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from segmetry.segment.particles import number_regions
+from segmetry.segment.foreground import number_regions
 
 LEAST = 128
 """A particle has more pixels than this, of 512 x 512; where no more are left, nothing is sought."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from segmetry.errors import ImageError, OptionError
 from segmetry.segment.methods import option
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.segment.foreground import ByForeground, Found, View
 
 _BINS = 1024
 """Bins of the intensities of one channel: the mixture is fitted to their means and counts."""
@@ -229,7 +229,7 @@ def _binned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gmm(Particles):
+class Gmm(ByForeground):
     """Gaussian mixture of the smoothed intensities, then connected components: a baseline of the literature.
 
     Notes

@@ -17,7 +17,7 @@ from segmetry.segment.edges import place_edges
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, large_components, remove_small
-from segmetry.segment.particles import Found, Particles, View, number_regions
+from segmetry.segment.foreground import ByForeground, Found, View, number_regions
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
 
@@ -63,7 +63,7 @@ class Levels(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hybrid(Particles):
+class Hybrid(ByForeground):
     """Global and local thresholds together, the combination chosen per image, each particle's edge fitted.
 
     1. Candidates: Otsu's threshold, also moved down and up by a tenth of the contrast; together with the mean of boxes

@@ -10,11 +10,11 @@ import numpy as np
 from segmetry.prepare.filters import box_mean_std
 from segmetry.segment.levels import otsu_threshold, robust_range
 from segmetry.segment.methods import option
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.segment.foreground import ByForeground, Found, View
 
 
 @dataclass(frozen=True, kw_only=True)
-class HybridLiteral(Particles):
+class HybridLiteral(ByForeground):
     """The local mean decides where the local variance is high, Otsu's global threshold where it is low.
 
     References

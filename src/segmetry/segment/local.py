@@ -11,12 +11,12 @@ from segmetry.prepare.filters import box_mean
 from segmetry.prepare.running import box_count, box_sum
 from segmetry.segment.levels import robust_range
 from segmetry.segment.methods import option
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.windows import window_sides
 
 
 @dataclass(frozen=True, kw_only=True)
-class Local(Particles):
+class Local(ByForeground):
     """Particles differ from the mean of a box round each pixel by an offset and by more than noise."""
 
     name: ClassVar[str] = "local"

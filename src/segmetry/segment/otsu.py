@@ -10,13 +10,13 @@ import numpy as np
 from segmetry.prepare.filters import gaussian
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold
 from segmetry.segment.methods import Scene, option
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.threshold import classes
 from segmetry.types import Segmentation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Otsu(Particles):
+class Otsu(ByForeground):
     """One global threshold: the one of largest variance between its two classes."""
 
     name: ClassVar[str] = "otsu"
@@ -30,7 +30,7 @@ class Otsu(Particles):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiOtsu(Particles):
+class MultiOtsu(ByForeground):
     """Several global thresholds; gives classes, or the outermost class as particles."""
 
     name: ClassVar[str] = "multi-otsu"

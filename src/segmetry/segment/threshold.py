@@ -9,12 +9,12 @@ import numpy as np
 
 from segmetry.errors import OptionError
 from segmetry.segment.methods import Scene, option
-from segmetry.segment.particles import Found, Particles, View
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.types import Segmentation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Threshold(Particles):
+class Threshold(ByForeground):
     """One value finds particles; several values cut the image into classes, 0 the darkest."""
 
     name: ClassVar[str] = "threshold"
