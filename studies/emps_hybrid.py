@@ -25,9 +25,9 @@ from scipy.ndimage import find_objects
 import realdata
 from segmetry.evaluate import average_precision, match
 from segmetry.segment import method_from, polarity, segment
+from segmetry.segment.foreground import drop_small_labels, make_view
 from segmetry.segment.hybrid import CANDIDATES, Hybrid, global_levels
 from segmetry.segment.methods import Scene
-from segmetry.segment.foreground import drop_small_labels, make_view
 from segmetry.segment.plausibility import CUES
 from segmetry.types import Image
 

@@ -15,8 +15,8 @@ from segmetry.errors import ImageError, OptionError
 from segmetry.segment.bpartis_cluster import LEAST, cluster
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import MASKS_AT_ONCE, Model, load_model
-from segmetry.segment.methods import Method, Scene, option
 from segmetry.segment.foreground import number_regions
+from segmetry.segment.methods import Method, Scene, option
 from segmetry.types import Segmentation
 
 SIDE = 512

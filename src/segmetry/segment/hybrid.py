@@ -14,10 +14,10 @@ from segmetry.measure.labelling import relabel
 from segmetry.prepare.filters import box_mean, gaussian
 from segmetry.prepare.noise import smoothed_noise
 from segmetry.segment.edges import place_edges
+from segmetry.segment.foreground import ByForeground, Found, View, number_regions
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
 from segmetry.segment.objects import components, fill_holes, half_height, large_components, remove_small
-from segmetry.segment.foreground import ByForeground, Found, View, number_regions
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
 

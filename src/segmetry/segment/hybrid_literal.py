@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from segmetry.prepare.filters import box_mean_std
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import otsu_threshold, robust_range
 from segmetry.segment.methods import option
-from segmetry.segment.foreground import ByForeground, Found, View
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ import numpy as np
 
 from segmetry.prepare.filters import box_mean
 from segmetry.prepare.running import box_count, box_sum
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import robust_range
 from segmetry.segment.methods import option
-from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.windows import window_sides
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from segmetry.prepare.filters import gaussian
 from segmetry.prepare.running import outside_band
-from segmetry.segment.methods import Scene, option
 from segmetry.segment.foreground import Objects
+from segmetry.segment.methods import Scene, option
 from segmetry.segment.windows import window_sides
 from segmetry.types import Segmentation
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from segmetry.prepare.filters import gaussian
+from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold
 from segmetry.segment.methods import Scene, option
-from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.threshold import classes
 from segmetry.types import Segmentation
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from segmetry.errors import OptionError
-from segmetry.segment.methods import Scene, option
 from segmetry.segment.foreground import ByForeground, Found, View
+from segmetry.segment.methods import Scene, option
 from segmetry.types import Segmentation
 
 
