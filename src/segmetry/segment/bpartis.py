@@ -172,10 +172,7 @@ class Bpartis(Method):
     seed: int = option(0, "of the random dropout masks", low=0, high=2**32 - 1)
 
     def __post_init__(self) -> None:
-        model = self.model
-        object.__setattr__(self, "model", 0)  # the checks know numbers and fixed words only
         super().__post_init__()
-        object.__setattr__(self, "model", str(model))
         if not self.model:
             raise OptionError("bpartis: model is missing; name the folder of a trained model, model=path.")
         if self.threshold is not None and not self.samples:
