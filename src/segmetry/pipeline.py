@@ -28,6 +28,8 @@ from segmetry.measure import (
     summarise,
 )
 from segmetry.measure.distributions import Weighting
+from segmetry.measure.segmentation_share import border_of, sample_tables
+from segmetry.measure.spatial import sample_centres
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
 from segmetry.types import Estimate, Image, Segmentation
@@ -174,9 +176,13 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         "rel_uncertainty": calibration.rel_uncertainty,
         "seed": statistics.seed,
     }
+    samples = sample_tables(segmentation, image)
+    share: dict[str, Any] = {"samples": samples, "border": border_of(segmentation.info, calibration)}
     flat = image.pixels.ndim == 2
     weightings: tuple[Weighting, ...] = WEIGHTINGS if flat else ("number", "volume")
-    distributions: dict[str, Distribution] = {w: distribution(table, weighting=w, **common) for w in weightings}
+    distributions: dict[str, Distribution] = {
+        w: distribution(table, weighting=w, **share, **common) for w in weightings
+    }
     place: dict[str, Any] = {
         "frame_shape": [stop - start for start, stop in image.frame],
         "frame_origin": [start for start, _ in image.frame],
@@ -191,11 +197,12 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
             unit=calibration.unit,
             level=statistics.level,
             rel_uncertainty=calibration.rel_uncertainty,
+            samples=sample_centres(samples, sides, **place),
             seed=statistics.seed,
         )
     box = tuple(slice(start, stop) for start, stop in image.frame)
     seen = 1.0 if image.ignore is None or image.ignore.all() else 1.0 - float(image.ignore[box].mean())
-    estimates = summarise(table, **place, seen=seen, **common)
+    estimates = summarise(table, **place, seen=seen, sizes=distributions["number"], **share, **common)
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))

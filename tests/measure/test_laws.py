@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from segmetry.measure import MEASURES, measure
-from segmetry.types import Calibration
+from segmetry.types import Calibration, Segmentation
 
 PLACE = ("centroid", "bbox", "orientation", "touches_edge", "edge_weight")
 """Measures of where an object lies; they have their own laws."""
@@ -104,8 +104,10 @@ def test_every_measure_scales_by_its_power(name, ndim):
     record = MEASURES[name]
     labels, image = scene(ndim, seed=5)
     spacing = (1.5, 1.0, 0.8)[:ndim]
+    scores = np.linspace(0, 1, labels.max())
+    segmentation = Segmentation(labels, scores=scores, uncertainty=(image / 2000).astype(np.float32))
     once, twice = (
-        measure(labels, image, calibration=Calibration([s * k for s in spacing], "nm"), measures=[name])
+        measure(segmentation, image, calibration=Calibration([s * k for s in spacing], "nm"), measures=[name])
         for k in (1.0, 2.0)
     )
     assert twice.attrs == once.attrs

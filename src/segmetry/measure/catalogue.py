@@ -13,7 +13,7 @@ from segmetry.measure.regions import FEW_PIXELS, Regions
 from segmetry.measure.shape import ROD_ASPECT, ROUND_ASPECT, SHAPES
 from segmetry.units import PIXEL
 
-Kind = Literal["length", "px", "angle", "intensity", "number", "flag", "text"]
+Kind = Literal["length", "px", "angle", "intensity", "nats", "number", "flag", "text"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Measure:
         All objects at once: `Regions` in, an array (L,) or (L, K) out.
     meaning : str
         Shown by the command line, the report and the docs: what it is, and how it is estimated.
-    kind : {"length", "px", "angle", "intensity", "number", "flag", "text"}
+    kind : {"length", "px", "angle", "intensity", "nats", "number", "flag", "text"}
         What the value is; with `length_power` it gives the unit.
     dims : tuple of int
         Whether it is defined for images (2), volumes (3) or both.
     needs_image : bool
         Whether it needs intensities.
+    needs_segmentation : {"", "scores", "uncertainty"}
+        What of a `Segmentation`, beyond its labels, it needs.
     """
 
     name: str
@@ -45,12 +47,13 @@ class Measure:
     kind: Kind = "length"
     dims: tuple[int, ...] = (2, 3)
     needs_image: bool = False
+    needs_segmentation: Literal["", "scores", "uncertainty"] = ""
 
     def unit(self, length: str) -> str:
-        """Return the unit, given that of a length: ``"nm^2"``, ``"px"``, ``"°"``, ``"intensity"`` or ``""``."""
+        """Return the unit, given that of a length: ``nm^2``, ``px``, ``°``, ``intensity``, ``nats``, or nothing."""
         if self.kind == "length":
             return {0: "", 1: length}.get(self.length_power, f"{length}^{self.length_power}")
-        return {"px": PIXEL, "angle": "°", "intensity": "intensity"}.get(self.kind, "")
+        return {"px": PIXEL, "angle": "°", "intensity": "intensity", "nats": "nats"}.get(self.kind, "")
 
 
 def _orientation(r: Regions) -> np.ndarray:
@@ -250,6 +253,16 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "nearest_neighbour_distance", 1, _neighbour,
             "distance from centroid to the nearest other centroid; nan for a lone object",
+        ),
+        Measure(
+            "score", 0, lambda r: r.score,
+            "how sure the method is that this is a particle, 0 to 1; calibrated where the method says so",
+            "number", needs_segmentation="scores",
+        ),
+        Measure(
+            "uncertainty", 0, lambda r: r.mean_uncertainty,
+            "mean over its pixels of the method's predictive uncertainty: 0 where it is sure, at most ln 2 = 0.69 for "
+            "particle or not", "nats", needs_segmentation="uncertainty",
         ),
         Measure(
             "edge_weight", 0, _edge_weight,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from segmetry.errors import OptionError, unknown_name
+from segmetry.measure.segmentation_share import both_ways
 from segmetry.measure.uncertainty import Counting, combine, length_power, proportion_interval
 from segmetry.measure.weighted import STATISTICS, Sample, lognormal_distance, mean, mean_counting, quantile
 from segmetry.types import Estimate
@@ -82,6 +83,7 @@ def distribution(
     rel_uncertainty: float = 0.0,
     groups: str | None = None,
     samples: Sequence[pd.DataFrame] = (),
+    border: float = 0.0,
     seed: int = 0,
 ) -> Distribution:
     """Return the distribution of one measure over the particles of a table, every statistic with an interval.
@@ -104,7 +106,10 @@ def distribution(
     groups : str, optional
         Column that names the image of each particle. From ten images on, images are resampled, not particles.
     samples : sequence of DataFrame
-        Tables of Monte Carlo segmentations of the same image, for the part of the segmentation.
+        Tables of Monte Carlo segmentations of the same image (`sample_tables`), for the part of the segmentation.
+    border : float
+        Standard uncertainty of a shift that all borders have in common, in the unit of lengths (`border_of`); samples
+        do not show it.
     seed : int
         Of the bootstrap that the mode uses.
 
@@ -137,10 +142,12 @@ def distribution(
         raise OptionError(f"distribution: level must lie between 0 and 1, got {level}; 0.95 is usual.")
     if not 0 <= rel_uncertainty < math.inf:
         raise OptionError(f"distribution: rel_uncertainty must be 0 or more, got {rel_uncertainty}.")
+    if not 0 <= border < math.inf:
+        raise OptionError(f"distribution: border must be a length of 0 or more, got {border}.")
     unit, power = _unit(table, measure, rel_uncertainty)
     sample, n_dropped, notes = sample_of(table, measure, weighting, edge_correction=edge_correction, groups=groups)
-    others = [sample_of(t, measure, weighting, edge_correction=edge_correction)[0] for t in samples]
-    others = [s for s in others if len(s)]
+    others = [sample_only(t, measure, weighting, edge_correction=edge_correction) for t in samples]
+    moved = [sample_only(t, measure, weighting, edge_correction=edge_correction) for t in both_ways(table, border)]
 
     common: dict[str, Any] = {"rel_uncertainty": rel_uncertainty, "positive": sample.positive, "level": level}
     estimates = {}
@@ -151,6 +158,7 @@ def distribution(
             unit="" if statistic.ratio else unit,
             power=0 if statistic.ratio else power,
             sample_values=[statistic.value(s) for s in others],
+            border_values=[statistic.value(s) for s in moved],
             **common,
         )
     if measure == _SIZE and (sample.positive or not len(sample)):
@@ -162,6 +170,7 @@ def distribution(
                 unit=unit,
                 power=power,
                 sample_values=[mean(s.reweighted(change)) for s in others],
+                border_values=[mean(s.reweighted(change)) for s in moved],
                 **common,
             )
     distance = lognormal_distance(sample) if len(sample) > 2 else math.nan
@@ -171,10 +180,13 @@ def distribution(
     )
 
     edges = _edges(sample)
-    density, density_low, density_high = _histogram(sample, edges, others, rel_uncertainty * power, level)
+    others = [s for s in others if len(s)]
+    moved = [s for s in moved if len(s)]
+    rel = rel_uncertainty * power
+    density, density_low, density_high = _histogram(sample, edges, others, moved, rel, level)
     x = np.unique(sample.x)
     x = x[np.unique(np.linspace(0, max(len(x) - 1, 0), _MAX_POINTS).round().astype(int))] if len(x) else x
-    cumulative, cumulative_low, cumulative_high = _curve(sample, x, others, rel_uncertainty * power, level)
+    cumulative, cumulative_low, cumulative_high = _curve(sample, x, others, moved, rel, level)
     return Distribution(
         measure,
         weighting,
@@ -275,6 +287,24 @@ def sample_of(
     return Sample(x[keep], w[keep] / scale, codes), int((~keep).sum()), notes
 
 
+def sample_only(
+    table: pd.DataFrame, measure: str, weighting: Weighting = "number", *, edge_correction: bool = True
+) -> Sample:
+    """Return the particles that count as `sample_of` does, with nothing said about the others: for many tables."""
+    x = table[measure].to_numpy(float)
+    w, keep = np.ones(len(x)), np.isfinite(x)
+    if edge_correction and "edge_weight" in table.columns:
+        w = table["edge_weight"].to_numpy(float)
+        keep &= w > 0
+        keep &= np.isfinite(w)
+    if _POWER[weighting]:
+        size = x if measure == _SIZE else _size(table, measure)
+        keep &= size > 0
+        w = w * np.where(keep, size, 1.0) ** _POWER[weighting]
+    scale = np.max(w[keep], initial=0.0) or 1.0
+    return Sample(x[keep], w[keep] / scale)
+
+
 def _size(table: pd.DataFrame, measure: str) -> np.ndarray:
     """Return the size whose square or cube is a particle's weight."""
     if _SIZE in table.columns:
@@ -316,7 +346,7 @@ def _below(sample: Sample, x: np.ndarray, stretch: float = 1.0) -> np.ndarray:
 
 
 def _histogram(
-    sample: Sample, edges: np.ndarray, others: Sequence[Sample], rel: float, level: float
+    sample: Sample, edges: np.ndarray, others: Sequence[Sample], moved: Sequence[Sample], rel: float, level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_bins = len(edges) - 1
     if not len(sample):
@@ -332,7 +362,7 @@ def _histogram(
         parts = np.bincount(sample.groups * n_bins + index, sample.w, n_groups * n_bins).reshape(n_groups, n_bins)
         residual = (parts - share * parts.sum(1, keepdims=True)) / total
         variance = n_groups / (n_groups - 1) * np.sum(residual**2, 0)
-    variance = variance + _other_variance(lambda s, stretch: _shares(s, edges, stretch), sample, others, rel)
+    variance = variance + _other_variance(lambda s, stretch: _shares(s, edges, stretch), sample, others, moved, rel)
     low, high = proportion_interval(share, _number(share, variance, sample), level)
     width = np.diff(edges)
     if len(sample) < 3:
@@ -341,7 +371,7 @@ def _histogram(
 
 
 def _curve(
-    sample: Sample, x: np.ndarray, others: Sequence[Sample], rel: float, level: float
+    sample: Sample, x: np.ndarray, others: Sequence[Sample], moved: Sequence[Sample], rel: float, level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not len(sample):
         return np.zeros(0), np.zeros(0), np.zeros(0)
@@ -356,7 +386,7 @@ def _curve(
         parts = np.bincount(sample.groups * len(x) + index, sample.w, n_groups * len(x)).reshape(n_groups, len(x))
         residual = (np.cumsum(parts, 1) - share * parts.sum(1, keepdims=True)) / total
         variance = n_groups / (n_groups - 1) * np.sum(residual**2, 0)
-    variance = variance + _other_variance(lambda s, stretch: _below(s, x, stretch), sample, others, rel)
+    variance = variance + _other_variance(lambda s, stretch: _below(s, x, stretch), sample, others, moved, rel)
     low, high = proportion_interval(share, _number(share, variance, sample), level)
     if len(sample) < 3:
         low, high = np.full(len(x), np.nan), np.full(len(x), np.nan)
@@ -371,12 +401,18 @@ def _number(share: np.ndarray, variance: np.ndarray, sample: Sample) -> np.ndarr
 
 
 def _other_variance(
-    shares: Callable[[Sample, float], np.ndarray], sample: Sample, others: Sequence[Sample], rel: float
+    shares: Callable[[Sample, float], np.ndarray],
+    sample: Sample,
+    others: Sequence[Sample],
+    moved: Sequence[Sample],
+    rel: float,
 ) -> np.ndarray:
-    """Return the variance of shares that comes from the pixel size and from the segmentation samples."""
+    """Return the variance of shares that comes from pixel size, segmentation samples, and borders."""
     variance = np.zeros(())
     if rel and rel < 1:
         variance = ((shares(sample, 1 + rel) - shares(sample, 1 - rel)) / 2) ** 2
     if len(others) >= 2:
         variance = variance + np.var([shares(s, 1.0) for s in others], axis=0, ddof=1) * (1 + 1 / len(others))
+    if len(moved) == 2:
+        variance = variance + ((shares(moved[1], 1.0) - shares(moved[0], 1.0)) / 2) ** 2
     return variance

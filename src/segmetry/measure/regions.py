@@ -36,6 +36,10 @@ class Regions:
         True where pixels are not specimen.
     limits : (low, high) or None
         Intensities at and beyond which a pixel is saturated, where the image came in another type than it has here.
+    scores : array or None
+        Confidence of the segmentation in each object; ``scores[i]`` belongs to label ``i + 1``.
+    uncertainty : array or None
+        Predictive uncertainty of every pixel, nats, in the shape of the label image.
     """
 
     runs: Runs
@@ -43,6 +47,8 @@ class Regions:
     image: np.ndarray | None = None
     ignore: np.ndarray | None = None
     limits: tuple[float, float] | None = None
+    scores: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -195,11 +201,33 @@ class Regions:
         """Whether ignored pixels inside the frame touch an object's box, and the share of its places where none do."""
         from segmetry.measure.flags import clear_of_mask
 
-        low, high = self.frame
-        box = tuple(slice(a, b) for a, b in zip(low, high))
+        box = tuple(slice(a, b) for a, b in zip(*self.frame))
         if self.ignore is None or self.n == 0 or self.ndim == 3 or not self.ignore[box].any():
             return self.over_text, np.ones(self.n)
-        return clear_of_mask(self.ignore[box], self.low - low, self.high - low)
+        return clear_of_mask(self.ignore[box], *self.box_in_frame)
+
+    @cached_property
+    def box_in_frame(self) -> tuple[np.ndarray, np.ndarray]:
+        """(L, ndim) ends of the bounding box as seen from the frame's corner; what lies beyond the frame is cut off."""
+        low, high = self.frame
+        first = np.clip(self.low - low, 0, high - low - 1)
+        return first, np.clip(self.high - low, first + 1, high - low)
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """Confidence of the segmentation in each object; nan where the method states none."""
+        found = np.full(self.n, np.nan)
+        if self.scores is not None:
+            known = (self.runs.labels >= 1) & (self.runs.labels <= len(self.scores))
+            found[known] = np.asarray(self.scores, float)[self.runs.labels[known] - 1]
+        return found
+
+    @cached_property
+    def mean_uncertainty(self) -> np.ndarray:
+        """Mean over an object's pixels of the segmentation's uncertainty map, nats; nan where there is none."""
+        if self.uncertainty is None:
+            return np.full(self.n, np.nan)
+        return intensities(self.runs, self.uncertainty).mean
 
     @cached_property
     def undefined(self) -> np.ndarray:

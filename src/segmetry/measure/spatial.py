@@ -45,6 +45,8 @@ class RadialDistribution:
         Points per area.
     notes : tuple of str
         What was left out or doubted.
+    this_image_low, this_image_high : (K,) arrays or None
+        Narrower interval for the points of this image: segmentation and pixel size only. None without samples.
     """
 
     r: np.ndarray
@@ -55,6 +57,8 @@ class RadialDistribution:
     n: int
     density: Estimate
     notes: tuple[str, ...] = ()
+    this_image_low: np.ndarray | None = None
+    this_image_high: np.ndarray | None = None
 
 
 def radial_distribution(
@@ -66,6 +70,7 @@ def radial_distribution(
     r_max: float | None = None,
     level: float = 0.95,
     rel_uncertainty: float = 0.0,
+    samples: Sequence[np.ndarray] = (),
     seed: int = 0,
 ) -> RadialDistribution:
     """Return g(r) of points in a rectangular frame, with exact correction of its edges and a pointwise interval.
@@ -86,6 +91,9 @@ def radial_distribution(
         Coverage of the interval.
     rel_uncertainty : float
         Relative standard uncertainty of the pixel size; it stretches r.
+    samples : sequence of (L, 2) arrays
+        The points of Monte Carlo segmentations of the same image, in the same frame (`sample_centres`), for the part of
+        the segmentation.
     seed : int
         Not used: blocks are left out one at a time, which needs no random numbers. Kept so that all statistics are
         called alike.
@@ -140,6 +148,7 @@ def radial_distribution(
         unit=f"{unit}^-2",
         power=-2,
         rel_uncertainty=rel_uncertainty,
+        sample_values=[len(p) / (height * width) for p in samples],
         level=level,
     )
     if n < 2:
@@ -159,10 +168,42 @@ def radial_distribution(
         noise *= (student(level, blocks[0] * blocks[1] - 1) / student(level, math.inf)) ** 2
     else:
         notes.append(f"{n} points are few: the interval takes pairs as independent, clusters would widen it")
-    low, high = _interval(pairs / noise, g, r, rel_uncertainty, level)
+    others = np.array([_g_only(p, (height, width), edges, frame) for p in samples if len(p) > 1])
+    share = _sample_share(others, g, level)
+    if len(samples) and share is None:
+        notes.append("fewer than two segmentation samples have a g(r)")
+    low, high = _interval(pairs / noise, g, r, rel_uncertainty, level, share)
     none = pairs == 0
     high[none] = (special.gammaincinv(1.0, level) * frame / seen**2 * 2 * n / (n - 1))[none]
-    return RadialDistribution(r, g, low, high, unit, n, density, tuple(notes))
+    own: tuple[np.ndarray, np.ndarray] | tuple[None, None] = (None, None)
+    if share is not None:
+        # Where no pair was found there is no relative spread: that of the samples stands as it is.
+        z = student(level, math.inf)
+        high[none] = np.hypot(high[none], z * np.sqrt(np.mean(others[:, none] ** 2, axis=0)))
+        own = _interval(pairs / noise, g, r, rel_uncertainty, level, share, counting=False)
+        own[1][none] = z * np.sqrt(np.mean(others[:, none] ** 2, axis=0))
+    return RadialDistribution(r, g, low, high, unit, n, density, tuple(notes), *own)
+
+
+def _g_only(points: np.ndarray, shape: tuple[float, float], edges: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Return g of points that all lie inside the frame."""
+    n = len(points)
+    pairs = pair_counts(points, shape, edges)[0, 0]
+    seen = ring_areas(points, shape, edges, np.zeros(n, np.int64), 1)[0]
+    return 2 * pairs * frame / seen**2 * n / (n - 1)
+
+
+def _sample_share(others: np.ndarray, g: np.ndarray, level: float) -> np.ndarray | None:
+    """Return the relative variance of g between segmentation samples, as wide as Student's quantile makes it.
+
+    The distance of their mean from g counts as in `segmetry.measure.uncertainty.sample_arms`, here on both sides.
+    """
+    if len(others) < 2:
+        return None
+    n, variance = len(others), np.var(others, axis=0, ddof=1)
+    widen = (student(level, n - 1) / student(level, math.inf)) ** 2
+    square = widen * variance * (1 + 1 / n) + np.maximum((np.mean(others, axis=0) - g) ** 2 - variance / n, 0)
+    return np.divide(square, g**2, out=np.zeros(len(g)), where=g > 0)
 
 
 def centres(
@@ -198,13 +239,49 @@ def centres(
     """
     spacing = np.asarray(calibration.spacing, float)
     sides = np.asarray(frame_shape) * spacing
-    points = (table[["centroid-0", "centroid-1"]].to_numpy(float) - np.asarray(frame_origin) + 0.5) * spacing
+    points = _places(table, frame_origin, spacing)
     size = next((c for c in ("feret_max", "equivalent_diameter") if c in table.columns), None)
     largest = float(np.nanmax(table[size].to_numpy(float), initial=0.0)) if size else 0.0
     margin = min(largest / 2, float(sides.min()) / 6)
     inside = np.all((points >= margin) & (points <= sides - margin), axis=1)
     height, width = (float(side) - 2 * margin for side in sides)
     return points[inside] - margin, (height, width)
+
+
+def _places(table: pd.DataFrame, origin: Sequence[int], spacing: np.ndarray) -> np.ndarray:
+    """Return all centres from the corner of the frame."""
+    found = np.column_stack([table[f"centroid-{k}"].to_numpy(float) for k in range(2)])
+    return (found - np.asarray(origin) + 0.5) * spacing
+
+
+def sample_centres(
+    tables: Sequence[pd.DataFrame],
+    sides: tuple[float, float],
+    *,
+    frame_shape: Sequence[int],
+    calibration: Calibration,
+    frame_origin: Sequence[int] = (0, 0),
+) -> tuple[np.ndarray, ...]:
+    """Return the centres of segmentation samples in the part of the frame that `centres` chose for the segmentation.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        One for each sample (`sample_tables`).
+    sides : (height, width)
+        Of that part, as `centres` gives them; it lies in the middle of the frame.
+    frame_shape, frame_origin, calibration
+        As `centres` takes them.
+
+    Returns
+    -------
+    points : tuple of (L, 2) arrays
+        One for each table.
+    """
+    spacing = np.asarray(calibration.spacing, float)
+    corner = (np.asarray(frame_shape) * spacing - np.asarray(sides)) / 2
+    found = (_places(table, frame_origin, spacing) - corner for table in tables)
+    return tuple(points[np.all((points >= 0) & (points <= sides), axis=1)] for points in found)
 
 
 def _blocks(n: int, shape: tuple[float, float], most: int = _MAX_BLOCKS) -> tuple[int, int]:
@@ -220,12 +297,25 @@ def _block_index(points: np.ndarray, shape: tuple[float, float], blocks: tuple[i
 
 
 def _interval(
-    effective: np.ndarray, g: np.ndarray, r: np.ndarray, rel_uncertainty: float, level: float
+    effective: np.ndarray,
+    g: np.ndarray,
+    r: np.ndarray,
+    rel_uncertainty: float,
+    level: float,
+    share: np.ndarray | None = None,
+    counting: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of g from an effective number of independent pairs and the stretch of r."""
+    """Return the interval of g from an effective number of independent pairs, the stretch of r, and samples' share.
+
+    The share is a relative variance; the part of counting can be left out.
+    """
     k = np.maximum(effective, 1e-9)
+    variance = 1 / k if counting else np.zeros(len(g))
     if rel_uncertainty:
-        k = 1 / (1 / k + (r * rel_uncertainty) ** 2 * _slope_square(g, k, r))
+        variance = variance + (r * rel_uncertainty) ** 2 * _slope_square(g, k, r)
+    if share is not None:
+        variance = variance + share
+    k = 1 / np.maximum(variance, 1e-12)
     tail = 0.5 - level / 2
     low, high = (g * special.gammaincinv(k + 0.5, p) / k for p in (tail, 1 - tail))
     return np.minimum(low, g), np.maximum(high, g)
@@ -317,6 +407,7 @@ def nearest_neighbours(
     unit: str = "px",
     level: float = 0.95,
     rel_uncertainty: float = 0.0,
+    samples: Sequence[np.ndarray] = (),
 ) -> NearestNeighbours:
     """Return nearest-neighbour distances and their mean, free of the bias of the frame's edges.
 
@@ -326,6 +417,8 @@ def nearest_neighbours(
         Row and column from the corner of the frame.
     shape : (height, width)
         Sides of the frame in the same unit.
+    samples : sequence of (L, 2) arrays
+        The points of Monte Carlo segmentations of the same image, in the same frame.
 
     Notes
     -----
@@ -335,6 +428,25 @@ def nearest_neighbours(
     ratio refers to the density found. From one hundred points on, blocks of the frame count as independent, below it
     points.
     """
+    distance, weight, counting, ratio = _neighbours(points, shape, level)
+    others = [_neighbours(p, shape, level)[2:] for p in samples]
+    mean = combine(
+        "nearest_neighbour_distance",
+        counting,
+        unit=unit,
+        power=1,
+        level=level,
+        rel_uncertainty=rel_uncertainty,
+        sample_values=[c.value for c, _ in others],
+    )
+    order = combine("clark_evans", ratio, level=level, sample_values=[r.value for _, r in others])
+    return NearestNeighbours(distance, weight, mean, order)
+
+
+def _neighbours(
+    points: np.ndarray, shape: tuple[float, float], level: float
+) -> tuple[np.ndarray, np.ndarray, Counting, Counting]:
+    """Return distances, Hanisch's weights, mean distance and Clark-Evans ratio of the points inside the frame."""
     from scipy.spatial import cKDTree
 
     points, (height, width) = np.asarray(points, float).reshape(-1, 2), shape
@@ -345,11 +457,7 @@ def nearest_neighbours(
     kept = np.isfinite(distance) & (distance <= border) & (2 * distance < min(height, width))
     weight = np.zeros(n)
     weight[kept] = 1 / ((height - 2 * distance[kept]) * (width - 2 * distance[kept]))
-    counting, ratio = _mean_distance(distance[kept], weight[kept], points, kept, (height, width), level)
-    mean = combine(
-        "nearest_neighbour_distance", counting, unit=unit, power=1, level=level, rel_uncertainty=rel_uncertainty
-    )
-    return NearestNeighbours(distance, weight, mean, combine("clark_evans", ratio, level=level))
+    return distance, weight, *_mean_distance(distance[kept], weight[kept], points, kept, (height, width), level)
 
 
 def _mean_distance(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segmetry.errors import ShapeMismatchError
-from segmetry.measure.distributions import distribution, sample_of
-from segmetry.measure.spatial import centres, nearest_neighbours, number_density
+from segmetry.measure.distributions import Distribution, distribution, sample_of, sample_only
+from segmetry.measure.segmentation_share import both_ways
+from segmetry.measure.spatial import centres, nearest_neighbours, number_density, sample_centres
 from segmetry.measure.uncertainty import Counting, combine, length_power
 from segmetry.measure.weighted import mean, mean_counting
 from segmetry.types import Calibration, Estimate
@@ -33,6 +34,8 @@ def summarise(
     level: float = 0.95,
     rel_uncertainty: float | None = None,
     samples: Sequence[pd.DataFrame] = (),
+    border: float = 0.0,
+    sizes: Distribution | None = None,
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return the estimates of one image: size, shape, number and place of its particles.
@@ -57,7 +60,12 @@ def summarise(
     rel_uncertainty : float, optional
         Relative standard uncertainty of the pixel size; by default that of `calibration`.
     samples : sequence of DataFrame
-        Tables of Monte Carlo segmentations of the same image.
+        Tables of Monte Carlo segmentations of the same image (`sample_tables`). Each gives every statistic anew, and
+        their spread is the segmentation's share. Without them that share is unknown, and so is `Estimate.this_image`.
+    border : float
+        Standard uncertainty of a shift that all borders have in common, in the unit of lengths (`border_of`).
+    sizes : Distribution, optional
+        `distribution` of this table by number with the same options, where it has been made already.
     seed : int
         Of the bootstrap.
 
@@ -81,10 +89,17 @@ def summarise(
     rel = calibration.rel_uncertainty if rel_uncertainty is None else rel_uncertainty
     found: dict[str, Estimate] = {}
     if "equivalent_diameter" in table.columns:
-        sizes = distribution(
-            table, edge_correction=edge_correction, level=level, rel_uncertainty=rel, samples=samples, seed=seed
+        sizes = sizes or distribution(
+            table,
+            edge_correction=edge_correction,
+            level=level,
+            rel_uncertainty=rel,
+            samples=samples,
+            border=border,
+            seed=seed,
         )
         found |= sizes.estimates
+    moved = both_ways(table, border)
     units = table.attrs.get("units", {})
     for column in MEANS:
         if column in table.columns:
@@ -95,13 +110,18 @@ def summarise(
                 unit=unit,
                 power=length_power(unit),
                 rel_uncertainty=rel,
-                sample_values=[mean(sample_of(t, column, edge_correction=edge_correction)[0]) for t in samples],
+                sample_values=_means(column, samples, edge_correction),
+                border_values=_means(column, moved, edge_correction),
                 level=level,
             )
     if all(f"centroid-{k}" in table.columns for k in range(ndim)):
         place = _Place(frame_shape, frame_origin or (0,) * ndim, calibration, edge_correction, seen)
-        found |= place.estimates(table, samples, level, rel)
+        found |= place.estimates(table, samples, moved, level, rel)
     return found
+
+
+def _means(column: str, tables: Sequence[pd.DataFrame], edge_correction: bool) -> list[float]:
+    return [mean(sample_only(t, column, edge_correction=edge_correction)) for t in tables if column in t.columns]
 
 
 class _Place:
@@ -123,7 +143,7 @@ class _Place:
 
     def points(self, table: pd.DataFrame) -> np.ndarray:
         """Return centres from the corner of the frame; pixel centres are half a pixel away from it."""
-        found = table[[f"centroid-{k}" for k in range(self.ndim)]].to_numpy(float)
+        found = np.column_stack([table[f"centroid-{k}"].to_numpy(float) for k in range(self.ndim)])
         return (found - np.asarray(self.origin) + 0.5) * self.spacing
 
     def number(self, table: pd.DataFrame, level: float) -> Counting:
@@ -156,7 +176,12 @@ class _Place:
         return found._replace(high=max(min(found.high, 1.0), found.value)) if math.isfinite(found.high) else found
 
     def estimates(
-        self, table: pd.DataFrame, samples: Sequence[pd.DataFrame], level: float, rel: float
+        self,
+        table: pd.DataFrame,
+        samples: Sequence[pd.DataFrame],
+        moved: Sequence[pd.DataFrame],
+        level: float,
+        rel: float,
     ) -> dict[str, Estimate]:
         wanted: list[tuple[str, str, int, Callable[[pd.DataFrame, float], Counting]]] = [
             ("number_density", f"{self.unit}^{-self.ndim}", -self.ndim, self.number)
@@ -171,14 +196,19 @@ class _Place:
                 power=power,
                 rel_uncertainty=rel,
                 sample_values=[counting(t, level).value for t in samples],
+                border_values=[counting(t, level).value for t in moved if name != "number_density"],
                 level=level,
             )
             for name, unit, power, counting in wanted
         }
         if self.ndim == 2:
-            points, sides = centres(
-                table, frame_shape=self.shape, calibration=self.calibration, frame_origin=self.origin
-            )
-            near = nearest_neighbours(points, sides, unit=self.unit, level=level, rel_uncertainty=rel)
+            place: dict[str, Any] = {
+                "frame_shape": self.shape,
+                "calibration": self.calibration,
+                "frame_origin": self.origin,
+            }
+            points, sides = centres(table, **place)
+            others = sample_centres(samples, sides, **place)
+            near = nearest_neighbours(points, sides, unit=self.unit, level=level, rel_uncertainty=rel, samples=others)
             found |= {"nearest_neighbour_distance": near.mean, "clark_evans": near.clark_evans}
         return found

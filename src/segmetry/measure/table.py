@@ -32,7 +32,8 @@ def measure(
     Parameters
     ----------
     labels : Segmentation, or (M, N) or (P, M, N) array of int
-        Label image; 0 is background. Numbers may have gaps.
+        Label image; 0 is background. Numbers may have gaps. A segmentation that states scores or an uncertainty map
+        gives the measures ``score`` and ``uncertainty`` as well.
     image : Image or array, optional
         Intensities in the shape of the labels. Without it the measures that need it are left out.
     calibration : Calibration, optional
@@ -71,8 +72,13 @@ def measure(
     array = labels.labels if isinstance(labels, Segmentation) else labels
     array = as_labels(array, signs=False)
     pixels, calibration, ignore = check_inputs(array.shape, image, calibration, ignore, "measure")
-    chosen = choose(measures, array.ndim, pixels is not None)
-    regions = Regions(runs_of_labels(array), calibration, pixels, ignore, limits_of(image))
+    scores = labels.scores if isinstance(labels, Segmentation) else None
+    uncertainty = labels.uncertainty if isinstance(labels, Segmentation) else None
+    stated = [name for name, what in (("scores", scores), ("uncertainty", uncertainty)) if what is not None]
+    chosen = choose(measures, array.ndim, pixels is not None, stated)
+    if uncertainty is not None:
+        uncertainty = plain_intensities(uncertainty, "measure")
+    regions = Regions(runs_of_labels(array), calibration, pixels, ignore, limits_of(image), scores, uncertainty)
     regions.__dict__["labels"] = array  # what it would paint from the runs is already here
     return tabulate(regions, chosen)
 
@@ -131,7 +137,7 @@ def plain_intensities(pixels: np.ndarray, who: str) -> np.ndarray:
     return np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
-def choose(names: Sequence[str] | None, ndim: int, has_image: bool) -> list[Measure]:
+def choose(names: Sequence[str] | None, ndim: int, has_image: bool, stated: Sequence[str] = ()) -> list[Measure]:
     """Return the records of the measures asked for; None asks for all that can be had.
 
     Raises
@@ -140,7 +146,11 @@ def choose(names: Sequence[str] | None, ndim: int, has_image: bool) -> list[Meas
         If one does not exist, or cannot be had here.
     """
     if names is None:
-        return [m for m in MEASURES.values() if ndim in m.dims and (has_image or not m.needs_image)]
+        return [
+            m
+            for m in MEASURES.values()
+            if ndim in m.dims and (has_image or not m.needs_image) and m.needs_segmentation in ("", *stated)
+        ]
     if isinstance(names, str):
         names = [names]
     chosen = []
@@ -154,6 +164,11 @@ def choose(names: Sequence[str] | None, ndim: int, has_image: bool) -> list[Meas
             raise OptionError(f"the measure {name!r} is not defined in {ndim}D; leave it out.")
         if record.needs_image and not has_image:
             raise OptionError(f"the measure {name!r} needs intensities; pass the image too.")
+        if record.needs_segmentation not in ("", *stated):
+            raise OptionError(
+                f"the measure {name!r} needs a segmentation that states its {record.needs_segmentation}; "
+                "this one does not: leave it out, or use a method that does."
+            )
         chosen.append(record)
     return chosen
 
