@@ -33,7 +33,7 @@ FEW = 30
 TABLE_ROWS = 20
 TABLE_COLUMNS = (
     "label", "equivalent_diameter", "area", "feret_max", "feret_min", "aspect_ratio", "circularity", "solidity",
-    "intensity_mean", "contrast", "nearest_neighbour_distance", "shape",
+    "intensity_mean", "contrast", "nearest_neighbour_distance", "shape", "score", "uncertainty",
 )  # fmt: skip
 FLAGS = {
     "touches_edge": "touches the frame",
@@ -73,7 +73,7 @@ ESTIMATES = {
 }
 """Words and meaning of the statistics; one that is not here shows under its own name."""
 
-CAUSES = ("counting", "segmentation", "calibration")
+CAUSES = ("counting", "segmentation", "border", "calibration")
 
 
 class Row(NamedTuple):

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
+from segmetry.report.text import (
+    format_count,
+    format_estimate,
+    format_share,
+    format_significant,
+    plural,
+    print_estimate,
+)
 from segmetry.types import Calibration, Estimate
 
 if TYPE_CHECKING:
@@ -273,6 +280,12 @@ def _say_statistics(
         )
         if shares:
             write.say(f"the variance behind the interval of D50 is due to {_and(shares)}.")
+        if "segmentation" not in d50.contributions:
+            write.say("how sure the segmentation is was not known, and is not part of it.")
+    own = d50.this_image
+    if own is not None and np.isfinite(own.low) and np.isfinite(own.high):
+        narrow = print_estimate(d50.value, own.low, own.high, d50.unit).interval
+        write.say(f"for the particles of this image alone, without the chance of counting, D50 lies in {narrow}.")
 
 
 def _say_recipe(write: _Writer, provenance: Mapping[str, Any]) -> None:
