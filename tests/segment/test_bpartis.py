@@ -194,8 +194,12 @@ class TestSamples:
         assert drop_uncertain(labels * 0, uncertainty, 0.1).max() == 0
 
 
-CARD = Card("stub", "1", "bpartis", ("x", "y", "a", "b", "seed"), 1, 8, None, ((64, 0.5),), channels=3,
-            normalisation={"kind": "unit"})  # fmt: skip
+def card(task, maps, stride, multiple, channels, dropout=()):
+    return Card(name="stub", version="1", task=task, maps=maps, stride=stride, multiple=multiple, dropout=dropout,
+                channels=channels, receptive_radius=None, bytes_per_pixel=100, normalisation={"kind": "unit"})  # fmt: skip
+
+
+CARD = card("bpartis", ("x", "y", "a", "b", "seed"), 1, 8, 3, ((64, 0.5),))
 
 
 def stub_model(doubtful=None, card=CARD):
@@ -276,7 +280,7 @@ class TestMethod:
         assert part.n_regions == len(part.scores) == 1
 
     def test_a_model_of_another_kind_is_refused(self, micrograph):
-        other = Card("other", "1", "particles", ("a",), 2, 32, 10)
+        other = card("particles", ("a",), 2, 32, 1)
         with pytest.raises(ImageError, match="trained as bpartis"):
             find_particles(stub_model(card=other), micrograph[0])
 

@@ -34,12 +34,11 @@ class Up(nn.Module):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(n_in, n_out, 3, padding=1)
-        self.norm = nn.BatchNorm2d(n_out, EPS)
+        self.conv = nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out, EPS))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, n_out, 2 H, 2 W) of (B, n_in, H, W)."""
-        return functional.elu(self.norm(self.conv(enlarge(x))))
+        return functional.elu(self.conv(enlarge(x)))
 
 
 class Factored(nn.Module):
@@ -59,18 +58,18 @@ class Factored(nn.Module):
         super().__init__()
         self.width, self.rate = width, rate
         self.column_1 = nn.Conv2d(width, width, (3, 1), padding=(1, 0))
-        self.row_1 = nn.Conv2d(width, width, (1, 3), padding=(0, 1))
-        self.norm_1 = nn.BatchNorm2d(width, EPS)
+        self.row_1 = nn.Sequential(nn.Conv2d(width, width, (1, 3), padding=(0, 1)), nn.BatchNorm2d(width, EPS))
         self.column_2 = nn.Conv2d(width, width, (3, 1), padding=(dilation, 0), dilation=(dilation, 1))
-        self.row_2 = nn.Conv2d(width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation))
-        self.norm_2 = nn.BatchNorm2d(width, EPS)
+        self.row_2 = nn.Sequential(
+            nn.Conv2d(width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation)), nn.BatchNorm2d(width, EPS)
+        )
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return (B, width, H, W) of the same; `keep` (B, width) multiplies the channels that are added."""
         y = functional.elu(self.column_1(x))
-        y = functional.elu(self.norm_1(self.row_1(y)))
+        y = functional.elu(self.row_1(y))
         y = functional.elu(self.column_2(y))
-        y = self.norm_2(self.row_2(y))
+        y = self.row_2(y)
         if keep is not None:
             y = y * keep[:, :, None, None]
         return functional.elu(y + x)
