@@ -195,8 +195,19 @@ class TestSamples:
 
 
 def card(task, maps, stride, multiple, channels, dropout=()):
-    return Card(name="stub", version="1", task=task, maps=maps, stride=stride, multiple=multiple, dropout=dropout,
-                channels=channels, receptive_radius=None, bytes_per_pixel=100, normalisation={"kind": "unit"})  # fmt: skip
+    return Card(
+        name="stub",
+        version="1",
+        task=task,
+        maps=maps,
+        stride=stride,
+        multiple=multiple,
+        dropout=dropout,
+        channels=channels,
+        receptive_radius=None,
+        bytes_per_pixel=100,
+        normalisation={"kind": "unit"},
+    )
 
 
 CARD = card("bpartis", ("x", "y", "a", "b", "seed"), 1, 8, 3, ((64, 0.5),))
