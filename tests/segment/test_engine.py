@@ -177,13 +177,13 @@ class TestMemory:
     CARD = Card("m", "1", "particles", ("a", "b", "c", "d"), 2, 32, 306, 52.0, ((10, 0.5),))
 
     def test_small_image_by_hand(self):
-        # 60 x 100 pads to 64 x 128; 1.6 * 52 B a pixel, the image 4 B, four maps of 30 x 50.
-        assert memory_of(self.CARD, (60, 100)) == int(64 * 128 * 52 * 1.6 + 60 * 100 * 4 + 30 * 50 * 16)
+        # 60 x 100 pads to 64 x 128; 2 * 52 B a pixel, the image 4 B, four maps of 30 x 50.
+        assert memory_of(self.CARD, (60, 100)) == int(64 * 128 * 52 * 2 + 60 * 100 * 4 + 30 * 50 * 16)
 
     @pytest.mark.parametrize("memory", [2e8, 1e9])
     def test_a_large_image_stays_within(self, memory):
         shape = (8192, 8192)
-        assert math.prod(tile_within(self.CARD, shape, memory)) * 52 * 1.6 <= memory
+        assert math.prod(tile_within(self.CARD, shape, memory)) * 52 * 2 <= memory
         assert memory_of(self.CARD, shape, memory=memory) <= memory + 2 * 4 * 8192**2
         assert memory_of(self.CARD, shape, memory=memory, n_masks=5) <= memory + 6 * 4 * 8192**2
 
