@@ -178,7 +178,7 @@ class TestMemory:
 
     def test_small_image_by_hand(self):
         # 60 x 100 pads to 64 x 128; 2 * 52 B a pixel, the image 4 B, four maps of 30 x 50.
-        assert memory_of(self.CARD, (60, 100)) == int(64 * 128 * 52 * 2 + 60 * 100 * 4 + 30 * 50 * 16)
+        assert memory_of(self.CARD, (60, 100)) == 64 * 128 * 52 * 2 + 60 * 100 * 4 + 30 * 50 * 16
 
     @pytest.mark.parametrize("memory", [2e8, 1e9])
     def test_a_large_image_stays_within(self, memory):
