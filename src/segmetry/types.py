@@ -271,7 +271,9 @@ class Segmentation:
     notes : tuple of str
         What the user should know.
     probability, uncertainty : float arrays or None
-        Foreground probability, and predictive uncertainty in nats, in the shape of `labels`.
+        Foreground probability, and predictive uncertainty (entropy) in nats, in the shape of `labels`.
+    epistemic : float array or None
+        The part of `uncertainty` that is about the model, not the image: mutual information, nats.
     scores : (L,) array or None
         Confidence per object in [0, 1]; ``scores[i]`` belongs to label ``i + 1``.
     samples : tuple of int32 arrays
@@ -286,13 +288,14 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     probability: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
+    epistemic: np.ndarray | None = None
     scores: np.ndarray | None = None
     samples: tuple[np.ndarray, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32:
             raise LabelError(f"labels must be int32, got {self.labels.dtype}; use labels.astype(np.int32).")
-        for name in ("probability", "uncertainty"):
+        for name in ("probability", "uncertainty", "epistemic"):
             array = getattr(self, name)
             if array is not None and array.shape != self.labels.shape:
                 raise ShapeMismatchError(f"{name} is {array.shape} but labels are {self.labels.shape}.")

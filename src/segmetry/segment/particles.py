@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,66 +13,68 @@ import numpy as np
 from segmetry.errors import OptionError
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
-from segmetry.segment.doubt import Doubt, doubt_of, mean_over
+from segmetry.io.model_folder import Card
+from segmetry.segment.doubt import Doubt, doubt_of
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
 from segmetry.segment.grouping import Grouped
 from segmetry.segment.methods import Method, Scene, option
 from segmetry.segment.pick import pick_particles
-from segmetry.segment.pyramid import Passes, Plan, plan_search, search, typical_side
+from segmetry.segment.pyramid import Passes, Plan, plan_search, search
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Segmentation, frame_of
 
-UNSURE = 0.6
-"""Mean chance of being right below which the user is warned: the image may be of another kind."""
+UNSURE = 0.5
+"""Mean chance of the particles to be right below which the user is warned: the image may be of another kind."""
 
-CACHE = 256e6
-"""Bytes of maps of all samples that are kept at once; beyond that each sample runs the network for itself."""
+CACHE = 2.5e8
+"""Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
 
-LABEL_OFFSET = 1.25
-"""How far outside of the grey edge the labels lie that the shipped model learned from, in px."""
+BORDER_REFINED, BORDER_LABELLED = 0.15, 0.6
+"""Standard uncertainty (px) of a shift that all contours may share: placed on the grey edge (docs/studies/borders.md),
+or as the network draws them, where the labels it learned from lie 1 to 1.5 px outside."""
 
 
-class _Found(NamedTuple):
-    """Particles of one search: labels, chance of each to be right."""
+class _Kept(NamedTuple):
+    """Particles that stay, and the chance of each to be right."""
 
     labels: np.ndarray
-    score: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParticleNetwork(Method):
-    """Every particle by a network that points each pixel to its particle's centre.
+class Particles(Method):
+    """Every particle, by a network that points each pixel to its particle's centre.
 
-    1. A first pass at half resolution tells how large the particles are; a second at the zoom at which the network
-       knows them best, averaged over flips; gaps are filled from a finer zoom (`segmetry.segment.pyramid`).
-    2. Pixels that point to one centre are a particle (`segmetry.segment.grouping`). Its score is the chance that it is
-       right, calibrated on publications that the network had not seen; what has less than `threshold` goes.
+    1. A first pass at half resolution tells how large the particles are; a second runs at the zoom at which the network
+       knows them best, averaged over flips (`segmetry.segment.pyramid`).
+    2. Pixels that point to one centre are a particle (`segmetry.segment.grouping`). Its score is its chance to be
+       right, calibrated on publications that the network had not seen; what has less than the threshold goes.
     3. Contours move to the edge of the grey where it is clear (`segmetry.segment.refine`).
-    4. With `samples`, the network runs again under random masks (Monte Carlo dropout), and each run is segmented in
-       the same way: the spread is the segmentation's share of every interval.
+    4. With `samples` the network runs again under random masks (Monte Carlo dropout), and each run is segmented in the
+       same way: the spread is the segmentation's share of every interval.
 
     Notes
     -----
-    `false_share` and `miss_rate` choose the threshold with a guarantee; see docs/explanation/promise.md.
+    `false_share` and `miss_rate` choose the threshold with a guarantee; see docs/explanation/promise.md. Masks are
+    drawn from `seed` and are an input of the network: the same seed gives the same samples everywhere.
     """
 
     name: ClassVar[str] = "particles"
-    summary: ClassVar[str] = "trained network: particles of any shape and contrast, each with a chance to be right"
+    summary: ClassVar[str] = "trained network: particles of any shape and contrast, each with its chance to be right"
 
     model: str = option("particles", "a model that comes along, or the folder of one", kind="text")
     threshold: float | None = option(
         None, "smallest score of a particle; the model's own unless told", kind="float", low=0, high=1
     )
     false_share: float | None = option(
-        None, "choose the threshold that promises at most this share of false particles", kind="float", low=0, high=1
+        None, "threshold that promises at most this share of false particles", kind="float", low=0, high=1
     )
     miss_rate: float | None = option(
-        None, "choose the threshold that promises at most this share of missed particles", kind="float", low=0, high=1
+        None, "threshold that promises at most this share of missed particles", kind="float", low=0, high=1
     )
     turns: int = option(2, "flips and quarter turns that are averaged", low=1, high=8)
-    fill: bool = option(True, "look into gaps at a finer zoom")
     refine: bool = option(True, "move contours to the edge of the grey where it is clear")
     samples: int = option(0, "Monte Carlo samples; they give intervals the segmentation's share", low=0, high=256)
     min_size: int = option(20, "drop particles of fewer pixels", unit="px", low=1)
@@ -86,41 +88,206 @@ class ParticleNetwork(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if sum(x is not None for x in (self.threshold, self.false_share, self.miss_rate)) > 1:
-            raise OptionError("particles: give one of threshold, false_share and miss_rate; each chooses the threshold.")
+            raise OptionError("particles: give one of threshold, false_share, miss_rate; each chooses the threshold.")
 
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""
         model = load_model(self.model)
         if model.card.task != "particles":
             raise OptionError(f"particles: the model {self.model} is for {model.card.task}; name one for particles.")
-        frame = tuple(slice(a, b) for a, b in frame_of(None if scene.valid is None else ~scene.valid, scene.pixels.shape))
+        promise = self._promise(model.card)
+        box = frame_of(None if scene.valid is None else ~scene.valid, scene.pixels.shape)
+        frame = tuple(slice(start, stop) for start, stop in box)
         valid = None if scene.valid is None else scene.valid[frame]
-        pixels = _standardised(model, scene.pixels[frame], valid)
-        threshold, promise = self._threshold(model)
-        passes = self._passes(model)
+        grey = np.ascontiguousarray(scene.pixels[frame])
+        pixels = _standardised(model.card, grey, valid)
+        passes = self._passes(model.card)
         plan = plan_search(pixels, valid, model.maps, passes)
         main = search(pixels, valid, model.maps, plan, passes)
-        score_map = _score_map(model)
-        found = self._kept(main.grouped, score_map, threshold)
-        notes, info = [], self._info(model, plan, threshold, promise, found)
-        n_before = found.labels.max(initial=0)
-        labels, refined = self._refined(scene.pixels[frame], found.labels, valid, info, notes)
-        labels, picking = pick_particles(labels, self.pick, valid)
-        kept = np.flatnonzero(np.isin(np.arange(1, n_before + 1), _sources(found.labels, labels)))
-        samples, doubt = self._samples(model, scene.pixels[frame], pixels, valid, plan, passes, score_map, threshold)
+        found = self._kept(main.particles, model.card, promise)
+        info: dict[str, Any] = {
+            "model": {"name": model.card.name, "version": model.card.version, "sha256": model.card.sha256},
+            "engine": model.engine,
+            "zoom": round(plan.zoom, 4),
+            "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
+        }
+        notes = list(_remarks(model.card, plan, found))
+        if promise:
+            info["promise"] = promise.as_dict()
+            notes.append(promise.sentence)
+        outlined = self._outlined(grey, found.labels, valid, info, notes)
+        labels, picking = pick_particles(_numbered(outlined), self.pick, valid)
+        info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
+        samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         if doubt is None:
-            doubt = doubt_of([_probability(main.seed, pixels.shape)])
-        info |= {"picking": picking.as_dict(), "n_before": picking.n_before}
-        whole = _Whole(frame, scene.pixels.shape)
-        notes += self._remarks(model, plan, found, promise)
+            doubt = doubt_of([_sigmoid(main.seed)])
+        whole = _Paste(frame, scene.pixels.shape, pixels.shape)
         return Segmentation(
-            whole(labels),
+            whole.labels(labels),
             "instance",
             info=info,
             notes=tuple(notes),
-            probability=whole(doubt.probability),
-            uncertainty=whole(doubt.entropy),
-            epistemic=whole(doubt.mutual_information) if self.samples else None,
-            scores=found.score[kept],
-            samples=tuple(whole(s) for s in samples),
+            probability=whole.map(doubt.probability),
+            uncertainty=whole.map(doubt.entropy),
+            epistemic=whole.map(doubt.mutual_information) if self.samples else None,
+            scores=_survivors(found.scores, outlined, labels),
+            samples=tuple(whole.labels(s) for s in samples),
         )
+
+    def _passes(self, card: Card, *, turns: int | None = None) -> Passes:
+        chosen = dict(card.post.get("passes", {}))
+        return Passes(**chosen | {"n_turns": turns or self.turns, "min_area": self.min_size})
+
+    def _promise(self, card: Card) -> Promise | None:
+        """Return the promise asked for, or raise the error that says that the model cannot give it."""
+        for kind, alpha in (("false", self.false_share), ("missed", self.miss_rate)):
+            if alpha is None:
+                continue
+            table = [Promise.from_dict(p) for p in card.post.get("promises", ())]
+            if not table:
+                raise OptionError(f"particles: the model {self.model} was not calibrated, it promises nothing.")
+            found = find_promise(table, kind, alpha)  # type: ignore[arg-type]  # one of the two kinds
+            if found.threshold is None:
+                raise OptionError(f"particles: {found.sentence}")
+            return found
+        return None
+
+    def _kept(self, particles: Grouped, card: Card, promise: Promise | None) -> _Kept:
+        """Return the particles whose score is high enough, numbered anew, with their chances."""
+        score_map = card.post.get("score_map")
+        chance = ScoreMap.from_dict(score_map).apply(particles.score) if score_map else particles.score
+        if promise:
+            keep = promise.keep(particles.score)
+        else:
+            keep = chance >= (self.threshold if self.threshold is not None else card.post.get("threshold", 0.0))
+        return _Kept(number_regions(particles.labels, np.concatenate([[False], keep])), chance[keep])
+
+    def _outlined(
+        self, grey: np.ndarray, labels: np.ndarray, valid: np.ndarray | None, info: dict[str, Any], notes: list[str]
+    ) -> np.ndarray:
+        """Return labels with their final contours; `info` tells which were placed and how far they moved."""
+        if not self.refine:
+            info["border_sd_px"] = BORDER_LABELLED
+            return labels
+        refined = refine_contours(grey, labels, valid=valid)
+        n, moved = refined.moved.size, int(refined.moved.sum())
+        shift = float(np.mean(refined.shift[refined.moved])) if moved else 0.0
+        info["contours"] = {"on_edge": moved, "as_labelled": n - moved, "mean_shift_px": round(shift, 3)}
+        share = moved / n if n else 1.0
+        info["border_sd_px"] = round(share * BORDER_REFINED + (1 - share) * BORDER_LABELLED, 3)
+        notes += refined.notes
+        return refined.labels
+
+    def _samples(
+        self,
+        model: Model,
+        grey: np.ndarray,
+        pixels: np.ndarray,
+        valid: np.ndarray | None,
+        plan: Plan,
+        promise: Promise | None,
+    ) -> tuple[list[np.ndarray], Doubt | None]:
+        """Return label images of Monte Carlo samples, and the doubt that the samples of the seed map leave."""
+        if not self.samples:
+            return [], None
+        runs = _sampled_runs(model, draw_keep(model.card.dropout, self.samples, self.seed))
+        passes = self._passes(model.card, turns=1)
+        labels, seeds = [], []
+        for run in runs:
+            found, seed = search(pixels, valid, run, plan, passes)
+            kept = self._kept(found, model.card, promise).labels
+            if self.refine:
+                kept = _numbered(refine_contours(grey, kept, valid=valid).labels)
+            labels.append(pick_particles(kept, self.pick, valid).labels)
+            seeds.append(_sigmoid(seed))
+        return labels, doubt_of(seeds)
+
+
+def candidates(
+    model: Model, grey: np.ndarray, valid: np.ndarray | None = None, passes: Passes | None = None
+) -> Grouped:
+    """Return all that may be a particle, with raw scores: what scores and promises are calibrated on."""
+    pixels = _standardised(model.card, np.asarray(grey, np.float32), valid)
+    return search(pixels, valid, model.maps, plan_search(pixels, valid, model.maps, passes), passes).particles
+
+
+def _standardised(card: Card, grey: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    """Return the image as the network wants it; what is not specimen keeps the greys that were filled in."""
+    if valid is None:
+        return normalise(card, grey)
+    usable = grey[valid]
+    mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
+    clip = np.float32(card.normalisation["clip"])
+    return ((grey - np.float32(mean)) * np.float32(1 / max(sd, 1e-30))).clip(-clip, clip)
+
+
+def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Return a network for each mask; what all masks are run on is computed for all at once, where memory allows."""
+    cache: dict[bytes, np.ndarray] = {}
+
+    def at(i: int, image: np.ndarray) -> np.ndarray:
+        if len(masks) * image.nbytes > CACHE:
+            return model.maps(image, masks[i])
+        key = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=16).digest()
+        if key not in cache:
+            cache[key] = model.maps(image, masks)
+        return cache[key][i]
+
+    return [lambda image, i=i: at(i, image) for i in range(len(masks))]  # type: ignore[misc]
+
+
+def _remarks(card: Card, plan: Plan, found: _Kept) -> Sequence[str]:
+    """Return what the user should know: an unlike image, particles of unlike size."""
+    remarks = []
+    if found.scores.size and found.scores.mean() < UNSURE:
+        remarks.append(
+            f"WARNING: the network is unsure: of {found.scores.size} particles only "
+            f"{100 * found.scores.mean():.0f} % are expected to be right; the image may be unlike those it learned "
+            "from. Look at the overlay, or train on your own images."
+        )
+    if card.size_range and plan.typical > 0 and not card.size_range[0] / 2 <= plan.typical <= 2 * card.size_range[1]:
+        remarks.append(
+            f"WARNING: the typical particle is {plan.typical:.0f} px across, the network learned from "
+            f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px."
+        )
+    return remarks
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    """Return labels without gaps: a contour that moved may have closed."""
+    present = np.bincount(labels.ravel(), minlength=1) > 0
+    return labels if present[1:].all() else number_regions(labels, present)
+
+
+def _survivors(scores: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the scores of the particles that are left after picking, by their new numbers."""
+    old = np.zeros(int(after.max(initial=0)) + 1, int)
+    old[after.ravel()] = before.ravel()
+    return scores[old[1:] - 1]
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit.astype(np.float64)))
+
+
+class _Paste(NamedTuple):
+    """The way back from the frame, on which the network ran, to the whole image."""
+
+    frame: tuple[slice, ...]
+    shape: tuple[int, ...]
+    inner: tuple[int, ...]
+
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels of the whole image."""
+        if self.inner == self.shape:
+            return labels
+        out = np.zeros(self.shape, np.int32)
+        out[self.frame] = labels
+        return out
+
+    def map(self, values: np.ndarray) -> np.ndarray:
+        """Return a map, at whatever resolution it came, on the whole image; 0 beyond the frame."""
+        height, width = self.inner
+        whole = np.zeros(self.shape, np.float32)
+        whole[self.frame] = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        return whole

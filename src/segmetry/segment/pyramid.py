@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numba
@@ -41,6 +42,8 @@ class Passes:
         `short_side` are zoomed less, and large ones also searched at half, a quarter, ... of this zoom, until the
         short side is not above it.
     short_side : int
+    first_seed : float
+        Seed threshold of the first pass: only what is rather sure tells the size.
     side : float
         The second pass brings the typical particle to this side (root of the area; px of the network's input).
     zooms : (float, float)
@@ -63,6 +66,7 @@ class Passes:
 
     first: float = 0.5
     short_side: int = 256
+    first_seed: float = 0.9
     side: float = 64.0
     zooms: tuple[float, float] = (0.2, 1.3)
     n_turns: int = 2
@@ -142,15 +146,78 @@ def typical_side(area: np.ndarray) -> float:
     return float(np.sqrt(area[np.searchsorted(np.cumsum(area), area.sum() / 2)]))
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """At which zooms an image is searched.
+
+    Parameters
+    ----------
+    typical : float
+        Side of the typical particle, root of the area, in px of the image; nan where none was seen.
+    zoom : float
+        Of the second pass.
+    large : float or None
+        Zoom of the search for particles far larger than the typical one.
+    seen : (m, n) array of float32
+        Largest seed logit that the first pass saw, on a coarse grid.
+    """
+
+    typical: float
+    zoom: float
+    large: float | None
+    seen: np.ndarray
+
+
+class Searched(NamedTuple):
+    """Particles, and the seed logits (m, n) of the second pass that they come from."""
+
+    particles: Grouped
+    seed: np.ndarray
+
+
+def plan_search(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: Passes | None = None) -> Plan:
+    """Return the zooms at which the particles of an image are best searched; parameters as of `find_particles`."""
+    o = passes or Passes()
+    pixels = _checked(pixels, valid)
+    area, seen = _first_pass(pixels, valid, run, o)
+    lowest, highest = o.zooms[0] * min(1.0, 512 / min(pixels.shape)), o.zooms[1]
+    typical = typical_side(area)
+    zoom = float(np.clip(o.side / typical, lowest, highest)) if typical > 0 else highest
+    huge = area[np.sqrt(area) * zoom > o.large]
+    own = max(o.side / typical_side(huge), lowest) if huge.size and zoom > lowest else None
+    return Plan(typical, zoom, own, seen)
+
+
+def search(
+    pixels: np.ndarray, valid: np.ndarray | None, run: Run, plan: Plan, passes: Passes | None = None
+) -> Searched:
+    """Return the particles of an image at the zooms of a plan; parameters as of `find_particles`."""
+    o = passes or Passes()
+    pixels, seen, zoom = _checked(pixels, valid), plan.seen.copy(), plan.zoom
+    found, seed = _search(pixels, valid, run, zoom, o, seen)
+    if plan.large is not None:
+        again, _ = _search(pixels, valid, run, plan.large, o, seen)
+        again = select(again, np.sqrt(areas(again)) * zoom > o.large / 2)
+        found = merge(found, again, free=o.free, min_area=o.min_area)
+    for _ in range(o.fill):
+        if 1.5 * zoom > o.finest:
+            break
+        zoom = min(2 * zoom, o.finest)
+        boxes = _gaps(found.labels, seen, zoom, o.hint)
+        parts = ((box, _search_box(box, pixels, valid, run, zoom, o, seen)) for box in boxes)
+        found = fill(found, parts, free=o.free, min_area=o.min_area)
+    return Searched(found, seed)
+
+
 def find_particles(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: Passes | None = None) -> Grouped:
     """Return the particles of an image.
 
     Parameters
     ----------
     pixels : (M, N) array of float32
-        Mean 0 and standard deviation 1 over what is valid.
+        Mean 0 and standard deviation 1 over what is valid; what is not is what the network shall see there.
     valid : (M, N) array of bool or None
-        False on text, bars and footers: the network sees the mean there, and no particle is painted.
+        False on text, bars and footers: no particle is painted there.
     run : callable
         See `Run`.
     passes : Passes, optional
@@ -167,34 +234,15 @@ def find_particles(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passe
     full resolution. Particles far larger than the typical one are looked for at their own zoom, and gaps are filled
     from finer zooms, only in boxes about the places where a coarser map saw something that became no particle.
     """
-    o = passes or Passes()
-    if valid is not None:
-        if valid.shape != pixels.shape:
-            raise ShapeMismatchError(f"find_particles: valid is {valid.shape}, the image {pixels.shape}.")
-        pixels = np.where(valid, pixels, np.float32(0))
-    pixels = np.ascontiguousarray(pixels, np.float32)
     if not pixels.size:
         return group(np.zeros((4, 0, 0), np.float32), shape=pixels.shape)
-    area, seen = _first_pass(pixels, valid, run, o)
-    short = min(pixels.shape)
-    lowest, highest = o.zooms[0] * min(1.0, 512 / short), o.zooms[1]
-    typical = typical_side(area)
-    zoom = float(np.clip(o.side / typical, lowest, highest)) if typical > 0 else highest
-    found = _search(pixels, valid, run, zoom, o, seen)
-    huge = area[np.sqrt(area) * zoom > o.large]
-    if huge.size and zoom > lowest:
-        own = max(o.side / typical_side(huge), lowest)
-        again = _search(pixels, valid, run, own, o, seen)
-        again = select(again, np.sqrt(areas(again)) * zoom > o.large / 2)
-        found = merge(found, again, free=o.free, min_area=o.min_area)
-    for _ in range(o.fill):
-        if 1.5 * zoom > o.finest:
-            break
-        zoom = min(2 * zoom, o.finest)
-        boxes = _gaps(found.labels, seen, zoom, o.hint)
-        parts = ((box, _search_box(box, pixels, valid, run, zoom, o, seen)) for box in boxes)
-        found = fill(found, parts, free=o.free, min_area=o.min_area)
-    return found
+    return search(pixels, valid, run, plan_search(pixels, valid, run, passes), passes).particles
+
+
+def _checked(pixels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    if valid is not None and valid.shape != pixels.shape:
+        raise ShapeMismatchError(f"find_particles: valid is {valid.shape}, the image {pixels.shape}.")
+    return np.ascontiguousarray(pixels, np.float32)
 
 
 def _first_pass(pixels: np.ndarray, valid: np.ndarray | None, run: Run, o: Passes) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +256,7 @@ def _first_pass(pixels: np.ndarray, valid: np.ndarray | None, run: Run, o: Passe
             seen = maps[3].copy()
             if valid is not None:
                 inside = cv2.resize(valid.view(np.uint8), seen.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-        here = group(maps, shape=seen.shape, seed_threshold=o.seed_threshold, free=o.free, min_area=2, valid=inside)
+        here = group(maps, shape=seen.shape, seed_threshold=o.first_seed, free=o.free, min_area=2, valid=inside)
         found = here if found is None else merge(found, here, free=o.free, min_area=2)
         if short * zoom <= o.short_side:
             break
@@ -218,13 +266,14 @@ def _first_pass(pixels: np.ndarray, valid: np.ndarray | None, run: Run, o: Passe
 
 def _search(
     pixels: np.ndarray, valid: np.ndarray | None, run: Run, zoom: float, o: Passes, seen: np.ndarray
-) -> Grouped:
+) -> Searched:
     """Return the particles at one zoom, and note the seeds of its maps in `seen`."""
     maps = averaged(run, zoomed(pixels, zoom), o.n_turns)
     _note(maps[3], seen)
-    return group(
+    found = group(
         maps, shape=pixels.shape, seed_threshold=o.seed_threshold, free=o.free, min_area=o.min_area, valid=valid
     )
+    return Searched(found, maps[3])
 
 
 @numba.njit(cache=True, nogil=True)

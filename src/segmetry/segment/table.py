@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
+from segmetry.segment.bpartis import Bpartis
+from segmetry.segment.gmm import Gmm
 from segmetry.segment.hybrid import Hybrid
 from segmetry.segment.hybrid_literal import HybridLiteral
 from segmetry.segment.local import Local
 from segmetry.segment.methods import Method
 from segmetry.segment.ndnt import Ndnt
 from segmetry.segment.otsu import MultiOtsu, Otsu
+from segmetry.segment.particles import Particles
 from segmetry.segment.threshold import Threshold
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt)}
+METHODS: dict[str, type[Method]] = {
+    m.name: m for m in (Particles, Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt, Gmm, Bpartis)
+}
 """Every method by its name."""
 
 

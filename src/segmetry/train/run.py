@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,9 @@ from segmetry.errors import OptionError
 from segmetry.io.atomic import atomic
 from segmetry.io.model_folder import Card, write_model_folder
 from segmetry.nets.export import Exported, export
+from segmetry.segment.engine import load_model
 from segmetry.train.bpartis_task import BPartISTask
+from segmetry.train.calibrate import calibration, score_examples
 from segmetry.train.crops import Crops
 from segmetry.train.data import Example, hash_examples, pack, typical_side, unpack
 from segmetry.train.loop import Task, fit
@@ -182,4 +185,7 @@ def train(
     exported = export(network.cpu(), channels=3 if recipe.network == "bpartis" else 1)
     card = make_card(recipe, exported, training, held_out, name=name or recipe.network, seconds=seconds)
     write_model_folder(folder / MODEL, card, exported.onnx)
+    if held_out and recipe.network == "particles":
+        post = calibration(score_examples(load_model(folder / MODEL), held_out))
+        write_model_folder(folder / MODEL, dataclasses.replace(card, post=post), exported.onnx)
     return folder / MODEL
