@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 simulate_app = typer.Typer(help="Make synthetic images whose truth is known.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
+study_app = typer.Typer(help="Find out what a setting, or more training images, would bring.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
 
 Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders, or patterns such as 'day*/*.tif'.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is not there.")]
@@ -302,6 +304,33 @@ def particles(
     from segmetry.cli.simulations import simulate_particles
 
     return simulate_particles(out, n, seed)
+
+
+@study_app.command(no_args_is_help=True)
+def threshold(
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="A method with an option 'threshold', such as particles.")
+    ],
+    images: Annotated[Path, typer.Option("--images", help="Folder of images.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Folder of their right labels, with the same stems.")],
+    out: Out,
+    set_: Set = None,
+    groups: Groups = None,
+    ids: Ids = None,
+    scale: Scale = None,
+    jobs: Jobs = None,
+    json_: Json = False,
+) -> int:
+    """Sweep the threshold on a particle's score: every score at each, the best one, promises, calibration.
+
+    The method runs once per image and keeps every particle. Writes OUT/threshold.csv, study.json, study.html, run.json
+    and failures.csv; OUT/work has what each image gave, so that the same command goes on where it was stopped.
+    """
+    from segmetry.cli.studies import study_thresholds
+
+    return study_thresholds(
+        method, set_, images, truth, out, groups=groups, ids=ids, scale=scale, jobs=jobs, as_json=json_
+    )
 
 
 @app.command()
