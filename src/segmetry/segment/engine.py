@@ -12,7 +12,7 @@ import numpy as np
 
 from segmetry.errors import ImageError, OptionError, ShapeMismatchError
 from segmetry.io.card import Card
-from segmetry.io.model_folder import ModelFolder, read_model_folder, resolve_model
+from segmetry.io.model_folder import CARD, ONNX, read_model_folder, resolve_model
 from segmetry.segment.runtime import Run, start
 from segmetry.segment.tiles import Reach, padded, tile_for, windows
 
@@ -229,25 +229,18 @@ def load_model(name_or_path: str | Path, *, n_threads: int = 1, engine: str = "a
     OptionError
         If no model has that name, or the engine is not there.
     """
-    folder = read_model_folder(resolve_model(name_or_path))
-    return _prepared(_Key(folder), n_threads, engine)
+    path = resolve_model(name_or_path)
+    return _prepared(path, _state(path), n_threads, engine)
 
 
-class _Key:
-    """A model folder that is equal to another with the same content at the same place."""
-
-    def __init__(self, folder: ModelFolder) -> None:
-        self.folder = folder
-        self.same = (folder.path.resolve(), folder.card.to_json())
-
-    def __hash__(self) -> int:
-        return hash(self.same)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.same == other.same
+def _state(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Return what changes when a file of a folder is written: as long as it is the same, nothing is read again."""
+    stats = [(path / name).stat() for name in (CARD, ONNX) if (path / name).exists()]
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats)
 
 
 @functools.lru_cache(maxsize=8)
-def _prepared(key: _Key, n_threads: int, engine: str) -> Model:
-    started = start(key.folder, n_threads, engine)
-    return Model(key.folder.card, key.folder.path, started.engine, started.run)
+def _prepared(path: Path, state: tuple[tuple[int, ...], ...], n_threads: int, engine: str) -> Model:
+    folder = read_model_folder(path)
+    started = start(folder, n_threads, engine)
+    return Model(folder.card, folder.path, started.engine, started.run)
