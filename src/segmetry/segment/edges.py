@@ -32,26 +32,26 @@ from segmetry.segment.objects import surroundings
 
 KINDS = ("flat", "ball", "rim")
 
-_WIDTH, _OUT, _IN = 0.5, 5.0, 8.0  # px: width of a bin of depth, and how far the profile reaches out and in
-_N_BINS = int((_OUT + _IN) / _WIDTH)
-_FINE = 0.05  # px: grid of the templates and of the places tried
-_X = np.arange(-16, 24, _FINE)
-_COARSE = 5  # in _FINE: step of the first search
+WIDTH, OUT, IN = 0.5, 5.0, 8.0  # px: width of a bin of depth, and how far the profile reaches out and in
+N_BINS = int((OUT + IN) / WIDTH)
+FINE = 0.05  # px: grid of the templates and of the places tried
+DEPTHS = np.arange(-16, 24, FINE)
+_COARSE = 5  # in FINE: step of the first search
 _FIRST, _LAST = -5.0, 3.0  # px: how far the edge may lie outside and inside of the present outline
-_SHIFTS = np.round(np.arange(_FIRST, _LAST + _FINE / 2, _FINE) / _FINE).astype(np.int64)
+_SHIFTS = np.round(np.arange(_FIRST, _LAST + FINE / 2, FINE) / FINE).astype(np.int64)
 _SIGMAS = (1.05, 1.15, 1.3, 1.45, 1.6, 1.8, 2.1, 2.5, 3.2, 4.0)  # px: blurs that are tried, the smoothing included
 _ABSORPTIONS = (0.0, 1.0, 2.0)
 _RIMS = tuple(
     (height, width) for height in (0.5, 1.0, 2.0, 4.0) for width in (1.5, 3.0, 6.0)
 )  # px: widths of overshoots
-_KIND = np.array([0] + [1] * len(_ABSORPTIONS) + [2] * len(_RIMS), np.int64)
-_HANDICAP = np.where(_KIND == 2, 3.0, 1.0)  # twelve overshoots fit any wiggle: one must leave a third of the misfit
-_RATIO = 1.1  # radii within this ratio share their templates
+KIND_OF = np.array([0] + [1] * len(_ABSORPTIONS) + [2] * len(_RIMS), np.int64)  # kind of each template
+HANDICAP = np.where(KIND_OF == 2, 3.0, 1.0)  # twelve overshoots fit any wiggle: one must leave a third of the misfit
+RATIO = 1.1  # radii within this ratio share their templates
 _SAMPLE = 30  # particles that choose the blur
 _MIN_RADIUS = 3.0  # px
 _MAX_SHARE = 0.3  # of the radius: an edge further off is another one
 _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
-_CLEAR = 3.0  # standard deviations of the noise from which on a grey tells inside from outside
+CLEAR = 3.0  # standard deviations of the noise from which on a grey tells inside from outside
 
 
 class Edges(NamedTuple):
@@ -105,17 +105,17 @@ def place_edges(
 def _one_pass(
     image: np.ndarray, labels: np.ndarray, noise: float, valid: np.ndarray | None, sigmas: tuple[float, ...]
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    near = surroundings(labels, _OUT + 0.5)
+    near = surroundings(labels, OUT + 0.5)
     depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
-    _signed(near.distance, near.label, depth)
+    sign_depth(near.distance, near.label, depth)
     n = int(labels.max())
     label = near.label if valid is None else np.where(valid, near.label, 0)
-    sums, counts, depths, radius = _profiles(image, depth, label, n)
+    sums, counts, depths, radius = depth_profiles(image, depth, label, n)
     total = counts.sum(0)
-    middles = -_OUT + _WIDTH * (np.arange(_N_BINS) + 0.5)
+    middles = -OUT + WIDTH * (np.arange(N_BINS) + 0.5)
     # Distances on a grid are not spread evenly in a bin: take the mean depth that occurred.
     where = np.where(total > 0, depths.sum(0) / np.maximum(total, 1), middles)
-    starts = np.round((where - _X[0]) / _FINE).astype(np.int64)  # where each bin lies in a template with its edge at 0
+    starts = np.round((where - DEPTHS[0]) / FINE).astype(np.int64)  # of each bin in a template with its edge at 0
     weights = np.where((counts >= 3) & (middles < 0.7 * radius[:, None]), counts, 0.0)
     means = sums / np.maximum(counts, 1)
     fit = np.flatnonzero((radius >= _MIN_RADIUS) & (np.count_nonzero(weights, axis=1) >= 8))
@@ -124,15 +124,15 @@ def _one_pass(
     level, base = np.full(n + 1, np.inf, np.float32), np.zeros(n + 1, np.float32)
     sigma = _blur(means, weights, radius, starts, fit, sigmas) if fit.size else 0.0
     for size, members in _by_size(radius, fit):
-        found = _search(means[members], weights[members], _templates(size, sigma), starts, _HANDICAP)
+        found = search_templates(means[members], weights[members], edge_templates(size, sigma), starts, HANDICAP)
         # Outwards, a small ball may have been found at half its diameter; inwards, another edge begins soon.
-        rim = _KIND[found[:, 0].astype(int)] == KINDS.index("rim")
+        rim = KIND_OF[found[:, 0].astype(int)] == KINDS.index("rim")
         share = np.where((found[:, 2] < 0) & ~rim, 1.0, _MAX_SHARE)
         good = (found[:, 1] < _MAX_RESIDUAL) & (np.abs(found[:, 2]) < share * radius[members] + 0.5)
         members, found = members[good], found[good]
-        kind[members] = _KIND[found[:, 0].astype(int)]
+        kind[members] = KIND_OF[found[:, 0].astype(int)]
         shift[members], level[members], base[members] = found[:, 2], found[:, 3], found[:, 4]
-    by_grey = (level - base > _CLEAR * noise).astype(np.uint8) + 1
+    by_grey = (level - base > CLEAR * noise).astype(np.uint8) + 1
     by_grey[kind < 0] = 0
     _move(image, depth, near.label, labels, by_grey, shift, level)
     info = {"blur_px": sigma} | {f"n_{name}": int((kind == i).sum()) for i, name in enumerate(KINDS)}
@@ -140,8 +140,8 @@ def _one_pass(
 
 
 def _by_size(radius: np.ndarray, fit: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Return the particles in classes of about equal radius; a class is a power of `_RATIO`."""
-    classes = np.round(np.log(radius[fit]) / np.log(_RATIO)).astype(int)
+    """Return the particles in classes of about equal radius; a class is a power of `RATIO`."""
+    classes = np.round(np.log(radius[fit]) / np.log(RATIO)).astype(int)
     return [(int(c), fit[classes == c]) for c in np.unique(classes)]
 
 
@@ -159,32 +159,32 @@ def _blur(
     misfit = np.zeros(len(sigmas))
     for size, members in _by_size(radius, some):
         for i, sigma in enumerate(sigmas):
-            found = _search(means[members], weights[members], _templates(size, sigma), starts, _HANDICAP)
+            found = search_templates(means[members], weights[members], edge_templates(size, sigma), starts, HANDICAP)
             misfit[i] += np.log(found[:, 1] + 1e-4).sum()
     return sigmas[int(misfit.argmin())]
 
 
 @lru_cache(maxsize=512)
-def _templates(size: int, sigma: float) -> np.ndarray:
-    """Return the profiles of every kind of edge against depth (on `_X`), for a radius of `_RATIO` ** `size` px."""
-    radius = _RATIO**size
-    x = np.clip(_X, 0, radius)
+def edge_templates(size: int, sigma: float) -> np.ndarray:
+    """Return the profiles of every kind of edge against depth (on `DEPTHS`), for a radius of `RATIO` ** `size` px."""
+    radius = RATIO**size
+    x = np.clip(DEPTHS, 0, radius)
     chord = np.sqrt(x * (2 * radius - x)) / radius
     balls = [chord if m == 0 else (1 - np.exp(-m * chord)) / (1 - np.exp(-m)) for m in _ABSORPTIONS]
     steps = _steps(sigma)
-    return np.concatenate([steps[:1], gaussian_filter1d(balls, sigma / _FINE, mode="nearest"), steps[1:]])
+    return np.concatenate([steps[:1], gaussian_filter1d(balls, sigma / FINE, mode="nearest"), steps[1:]])
 
 
 @lru_cache(maxsize=len(_SIGMAS))
 def _steps(sigma: float) -> np.ndarray:
     """Return the profiles of the kinds of edge that have no radius: the step, then the rims."""
-    inside = (_X > 0).astype(float)
-    rims = [inside * (1 + height * np.exp(-np.maximum(_X, 0) / width)) for height, width in _RIMS]
-    return gaussian_filter1d([inside, *rims], sigma / _FINE, mode="nearest")
+    inside = (DEPTHS > 0).astype(float)
+    rims = [inside * (1 + height * np.exp(-np.maximum(DEPTHS, 0) / width)) for height, width in _RIMS]
+    return gaussian_filter1d([inside, *rims], sigma / FINE, mode="nearest")
 
 
 @numba.njit(cache=True, nogil=True)
-def _signed(distance, label, depth):
+def sign_depth(distance, label, depth):
     """Turn distances into depths below the outline: it runs half a pixel from the pixels on both sides of it."""
     for i in range(label.shape[0]):
         for j in range(label.shape[1]):
@@ -193,9 +193,9 @@ def _signed(distance, label, depth):
 
 
 @numba.njit(cache=True, nogil=True)
-def _profiles(image, depth, label, n):
+def depth_profiles(image, depth, label, n):
     """Sum of grey, number of pixels and sum of depth in each bin of depth, and the largest depth, of each particle."""
-    sums, counts, depths = np.zeros((n + 1, _N_BINS)), np.zeros((n + 1, _N_BINS)), np.zeros((n + 1, _N_BINS))
+    sums, counts, depths = np.zeros((n + 1, N_BINS)), np.zeros((n + 1, N_BINS)), np.zeros((n + 1, N_BINS))
     radius = np.zeros(n + 1)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
@@ -204,8 +204,8 @@ def _profiles(image, depth, label, n):
                 continue
             d = depth[i, j]
             radius[k] = max(radius[k], d)
-            b = int((d + _OUT) / _WIDTH)
-            if d > -_OUT and b < _N_BINS:
+            b = int((d + OUT) / WIDTH)
+            if d > -OUT and b < N_BINS:
                 sums[k, b] += image[i, j]
                 counts[k, b] += 1
                 depths[k, b] += d
@@ -233,10 +233,10 @@ def _misfit(weight, deviation, total, start, template, shift):
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(means, weights, templates, starts, handicaps):
+def search_templates(means, weights, templates, starts, handicaps):
     """Best template, misfit, place (px), grey at the edge and grey of the surroundings of each particle."""
     found = np.zeros((means.shape[0], 5))
-    zero = round(-_X[0] / _FINE)
+    zero = round(-DEPTHS[0] / FINE)
     for k in range(means.shape[0]):
         found[k, 1] = least = np.inf
         used = np.flatnonzero(weights[k] > 0)
@@ -262,7 +262,7 @@ def _search(means, weights, templates, starts, handicaps):
                 if left * handicaps[t] < least:
                     least = left * handicaps[t]
                     base = centre - factor * mean
-                    found[k, 0], found[k, 1], found[k, 2] = t, left, shift * _FINE
+                    found[k, 0], found[k, 1], found[k, 2] = t, left, shift * FINE
                     found[k, 3], found[k, 4] = base + factor * template[zero], base
     return found
 

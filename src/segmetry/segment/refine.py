@@ -13,10 +13,8 @@ models and the search of `segmetry.segment.edges`. What is different:
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-import cv2
 import numba
 import numpy as np
 
@@ -24,27 +22,13 @@ from segmetry.errors import ShapeMismatchError
 from segmetry.measure.labelling import as_labels, largest_pieces
 from segmetry.prepare.filters import gaussian
 from segmetry.prepare.noise import noise_sigma, smoothed_noise
-from segmetry.segment import edges
-from segmetry.segment.objects import surroundings
+from segmetry.segment.edge_fit import fit_edges, outlines_of, profiles_of
+from segmetry.segment.edges import CLEAR
 
 _SMOOTHING = 0.7  # px: Gaussian before grey decides where a pixel belongs
-_SIGMAS = tuple(round(0.75 * 1.07**k, 3) for k in range(26))  # px: blurs that are tried, this smoothing included
 _PASSES = 2  # the second starts from contours that are no longer ragged and not far off
-_MOST, _SHARE = 3.0, 0.35  # px, and share of the radius (plus 0.5 px): an edge further off is another one
-_CLOSE = 3  # px: nearer to a second particle the grey is of both
 _FREE = 0.25  # least share of the contour that no other particle is near to
-_MIN_RADIUS = 2.0  # px
-_MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
-_PRECISE = 0.3  # px: largest standard error of the place of the edge
 _AGREE = 0.75  # least share of the pixels 1 to 3 px off the contour that have the grey of their side
-_MIXED = 0.3  # a core that differs from the ring by this share of the rim's contrast, the other way, is mixed
-_FIRST = tuple(int(np.argmax(kind == edges._KIND)) for kind in range(len(edges.KINDS)))  # template of each kind
-_PENALTY = np.array([1.0, 1.0, 3.0])  # a rim must leave a third of the misfit of the others
-_LEAN = 2.0  # how much a particle of 8 px radius heeds what the others have; falls with the radius squared
-_SAMPLE = 24  # particles that choose the blur
-_MIDDLES = -edges._OUT + edges._WIDTH * (np.arange(edges._N_BINS) + 0.5)
-_search_one = edges._search  # a global that compiled code can call
-_ZERO = round(-edges._X[0] / edges._FINE)
 
 
 class Refined(NamedTuple):
@@ -69,35 +53,6 @@ class Refined(NamedTuple):
     shift: np.ndarray
     area: np.ndarray
     notes: tuple[str, ...]
-
-
-class _Outlines(NamedTuple):
-    """Depth below the outline (px), nearest label, where grey tells nothing; by label radius, length and free share."""
-
-    depth: np.ndarray
-    label: np.ndarray
-    blocked: np.ndarray
-    radius: np.ndarray
-    length: np.ndarray
-    free: np.ndarray
-
-
-class _Profiles(NamedTuple):
-    """Mean grey and weight of each particle by bin of depth, and where the bins lie in a template."""
-
-    means: np.ndarray
-    weights: np.ndarray
-    starts: np.ndarray
-
-
-class _Edges(NamedTuple):
-    """By label: was an edge fitted, its depth (px), grey there, slope there per px, grey of the surroundings."""
-
-    fitted: np.ndarray
-    shift: np.ndarray
-    level: np.ndarray
-    slope: np.ndarray
-    base: np.ndarray
 
 
 def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray | None = None) -> Refined:
@@ -144,14 +99,14 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
     now, sign, first_length = labels, np.zeros(n + 1), np.zeros(n + 1)
     area, blur = np.zeros(n + 1), None
     for step in range(_PASSES):
-        lines = _outlines(now, valid, n)
-        profiles, contrast = _profiles(smooth, lines, sign if step else None, n)
+        lines = outlines_of(now, valid, n)
+        profiles, contrast = profiles_of(smooth, lines, sign if step else None, n)
         if step == 0:
             sign, first_length = contrast, lines.length
         clear &= (sign != 0) & (lines.free >= _FREE)
-        found, blur = _fit(profiles, lines, noise, np.flatnonzero(clear), blur)
+        found, blur = fit_edges(profiles, lines, noise, np.flatnonzero(clear), blur)
         clear &= found.fitted
-        by_grey = found.level - found.base > edges._CLEAR * noise * smoothed_noise(_SMOOTHING)
+        by_grey = found.level - found.base > CLEAR * noise * smoothed_noise(_SMOOTHING)
         how = np.where(clear, 1 + by_grey, 0).astype(np.uint8)
         tilt = _tilt(smooth, lines.depth, lines.label, lines.blocked, sign, found.shift, found.level)
         area, agree = _move(
@@ -175,158 +130,6 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
         np.where(clear, area, np.nan)[1:],
         notes if n_kept else (),
     )
-
-
-def _outlines(labels: np.ndarray, valid: np.ndarray | None, n: int) -> _Outlines:
-    near = surroundings(labels, edges._OUT + 0.5)
-    depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
-    edges._signed(near.distance, near.label, depth)
-    # A window in which the largest and the least label differ holds two particles, or the surroundings of two.
-    value = near.label.astype(np.float32)
-    window = np.ones((2 * _CLOSE + 1, 2 * _CLOSE + 1), np.uint8)
-    blocked = cv2.dilate(value, window) != value
-    value[near.label == 0] = np.inf
-    blocked |= cv2.erode(value, window) != value
-    if valid is not None:
-        blocked |= ~valid
-    radius, length, free = _extent(depth, near.label, blocked, n)
-    return _Outlines(depth, near.label, blocked, radius, length, free / np.maximum(length, 1e-9))
-
-
-@numba.njit(cache=True, nogil=True)
-def _extent(depth, label, blocked, n):
-    """Largest depth, length of the contour towards background, and how much of that is free, of each particle."""
-    radius, length, free = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
-    for i in range(depth.shape[0]):
-        for j in range(depth.shape[1]):
-            k = label[i, j]
-            if k == 0:
-                continue
-            d = depth[i, j]
-            radius[k] = max(radius[k], d)
-            # A band of 2 px on both sides, fading outwards: a sharp band counts slanting contours up to 1.4 times.
-            share = max(1 - abs(d) / 2, 0.0) / 2
-            length[k] += share
-            if not blocked[i, j]:
-                free[k] += share
-    return radius, length, free
-
-
-def _profiles(smooth: np.ndarray, lines: _Outlines, sign: np.ndarray | None, n: int) -> tuple[_Profiles, np.ndarray]:
-    """Return profiles with the particles bright, and the sign (1 bright, -1 dark, 0 mixed) of each."""
-    label = np.where(lines.blocked, 0, lines.label)
-    sums, counts, depths, _ = edges._profiles(smooth, lines.depth, label, n)
-    if sign is None:
-        sign = _signs(sums, counts, lines.radius)
-    total = counts.sum(0)
-    # Distances on a grid are not spread evenly in a bin: take the mean depth that occurred.
-    where = np.where(total > 0, depths.sum(0) / np.maximum(total, 1), _MIDDLES)
-    starts = np.round((where - edges._X[0]) / edges._FINE).astype(np.int64)
-    weights = np.where((counts >= 3) & (0.7 * lines.radius[:, None] > _MIDDLES), counts, 0.0)
-    return _Profiles(sums * sign[:, None] / np.maximum(counts, 1), weights, starts), sign
-
-
-def _signs(sums: np.ndarray, counts: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    def mean(where: np.ndarray) -> np.ndarray:
-        return (sums * where).sum(1) / np.maximum((counts * where).sum(1), 1)
-
-    # Contours may lie 2 px outside: what is deeper is particle; of a small one, its inner half.
-    inner = np.minimum(2.0, 0.5 * radius)[:, None]
-    ring = mean((_MIDDLES < -0.5)[None])
-    rim = mean((inner < _MIDDLES) & (inner + 3 > _MIDDLES)) - ring
-    core = mean((_MIDDLES > 5)[None]) - ring
-    mixed = (radius > 7) & (core * rim < 0) & (np.abs(core) > _MIXED * np.abs(rim))
-    return np.where(mixed, 0.0, np.sign(rim))
-
-
-def _fit(
-    profiles: _Profiles, lines: _Outlines, noise: float, some: np.ndarray, start: int | None
-) -> tuple[_Edges, int | None]:
-    n = lines.radius.size
-    out = _Edges(np.zeros(n, bool), np.zeros(n), np.zeros(n), np.ones(n), np.zeros(n))
-    enough = (lines.radius >= _MIN_RADIUS) & (np.count_nonzero(profiles.weights, axis=1) >= 8)
-    fit = some[enough[some]]
-    if not fit.size:
-        return out, start
-    blur = _blur(profiles, lines, fit, start)
-    sigma = _SIGMAS[blur]
-    found = _search(profiles, lines, fit, sigma)
-    best = found[np.arange(fit.size), _kind(found, lines.radius[fit])]
-    _, misfit, shift, level, base, slope = best.T
-    error = noise / np.maximum(slope, 1e-30) / np.sqrt(2 * sigma * np.maximum(lines.length[fit], 1))
-    out.fitted[fit] = (
-        (misfit < _MAX_RESIDUAL)
-        & (slope > 0)
-        & (error < _PRECISE)
-        & (np.abs(shift) < np.minimum(_MOST, _SHARE * lines.radius[fit] + 0.5))
-    )
-    out.shift[fit], out.level[fit], out.base[fit] = shift, level, base
-    out.slope[fit] = np.where(slope > 0, slope, 1.0)
-    return out, blur
-
-
-def _search(profiles: _Profiles, lines: _Outlines, some: np.ndarray, sigma: float) -> np.ndarray:
-    """Return template, misfit, depth, grey, grey of the surroundings, slope at the edge by particle and kind."""
-    sizes, which = np.unique(_size(lines.radius[some]), return_inverse=True)
-    table = np.stack([edges._templates(int(size), sigma) for size in sizes])
-    found = _search_each(profiles.means[some], profiles.weights[some], table, which, profiles.starts, edges._HANDICAP)
-    # Blur moves a contour of curvature c inwards by c sigma^2 / 2, and the curvatures of a closed one add up to 2 pi.
-    pulled = np.minimum(math.pi * sigma**2 / np.maximum(lines.length[some], 1), 1.0)[:, None]
-    at = _ZERO - np.round(pulled / edges._FINE).astype(int)
-    template = found[..., 0].astype(int)
-    here = which[:, None]
-    height = (found[..., 3] - found[..., 4]) / table[here, template, _ZERO]
-    found[..., 3] = found[..., 4] + height * table[here, template, at]
-    found[..., 2] -= pulled
-    found[..., 5] = height * (table[here, template, at + 4] - table[here, template, at - 4]) / (8 * edges._FINE)
-    return found
-
-
-def _size(radius: np.ndarray) -> np.ndarray:
-    return np.round(np.log(np.maximum(radius, 1)) / math.log(edges._RATIO)).astype(int)
-
-
-@numba.njit(cache=True, nogil=True)
-def _search_each(means, weights, table, which, starts, handicaps):
-    """Search each particle's profile for the best template of every kind, among the templates of its size."""
-    found = np.zeros((means.shape[0], len(_FIRST), 6))
-    for k in range(means.shape[0]):
-        for kind in range(len(_FIRST)):
-            first, last = _FIRST[kind], _FIRST[kind + 1] if kind + 1 < len(_FIRST) else handicaps.size
-            best = _search_one(
-                means[k : k + 1], weights[k : k + 1], table[which[k], first:last], starts, handicaps[first:last]
-            )
-            found[k, kind, :5] = best[0]
-            found[k, kind, 0] += first
-    return found
-
-
-def _kind(found: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return which kind of edge each particle has, small ones leaning on what all of them have."""
-    cost = np.log(found[:, :, 1] * _PENALTY + 1e-4)
-    worse = np.minimum(cost - cost.min(1, keepdims=True), 2).mean(0)
-    return (cost + _LEAN * (8 / np.maximum(radius, 4))[:, None] ** 2 * worse).argmin(1)
-
-
-def _blur(profiles: _Profiles, lines: _Outlines, fit: np.ndarray, start: int | None) -> int:
-    """Return which of the blurs fits the particles with the best profiles, the largest, best together.
-
-    `start` is near the answer.
-    """
-    some = fit[np.argsort(-profiles.weights[fit].sum(1), kind="stable")][:_SAMPLE]
-    misfit: dict[int, float] = {}
-
-    def try_out(indices: range) -> int:
-        for i in indices:
-            if i not in misfit and 0 <= i < len(_SIGMAS):
-                found = _search(profiles, lines, some, _SIGMAS[i])
-                best = found[np.arange(some.size), _kind(found, lines.radius[some]), 1]
-                misfit[i] = float(np.log(best + 1e-4).sum())
-        return min(misfit, key=misfit.__getitem__)
-
-    near = try_out(range(0, len(_SIGMAS), 4) if start is None else range(start - 2, start + 3, 2))
-    near = try_out(range(near - 2, near + 3, 2))
-    return try_out(range(near - 1, near + 2))
 
 
 @numba.njit(cache=True, nogil=True)
