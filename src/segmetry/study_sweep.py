@@ -181,8 +181,8 @@ class SweepWork:
         return first, hashlib.sha256(json.dumps(both).encode()).hexdigest()
 
     def check(self) -> None:
-        """Raise the error of a model that cannot be read, before any work."""
-        _model_in(self.recipe.method)
+        """Raise the error that every image would meet, before any work."""
+        self.recipe.method.check()
 
     def is_done(self, task: Task) -> bool:
         """Return whether an image has its scores, made of the same files by the same method and model."""

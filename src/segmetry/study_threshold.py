@@ -234,18 +234,28 @@ def choose(sweep: Sweep, by: Sequence[str], fold: np.ndarray, *, seed: int = 0) 
     fold : (n,) array of int
         Of each image.
     """
-    goal = np.mean([sweep.values[name] for name in by], axis=0)  # (n, T)
+    goal = _goal(sweep, by)
     on_all = int(np.argmax(goal.mean(axis=0)))
-    names = np.unique(fold)
-    of_folds: list[int] = []
-    if names.size > 1:
-        of_folds = [int(np.argmax(goal[fold != k].mean(axis=0))) for k in names]
-        at = np.array(of_folds)[np.searchsorted(names, fold)]
-        held_out = scores_at(sweep, at, seed=seed)
-    else:
-        held_out = {}
+    at = pick_on_others(sweep, by, fold)
+    apart = np.unique(fold).size > 1
+    of_folds = [THRESHOLDS[at[fold == k][0]] for k in np.unique(fold)] if apart else []
+    held_out = scores_at(sweep, at, seed=seed) if apart else {}
     same = scores_at(sweep, np.full(len(fold), on_all), seed=seed)
-    return Choice(tuple(by), THRESHOLDS[on_all], tuple(THRESHOLDS[k] for k in of_folds), held_out, same)
+    return Choice(tuple(by), THRESHOLDS[on_all], tuple(of_folds), held_out, same)
+
+
+def pick_on_others(sweep: Sweep, by: Sequence[str], fold: np.ndarray) -> np.ndarray:
+    """Return for each image the place in `THRESHOLDS` that the other folds choose; of one fold, what itself chooses."""
+    goal = _goal(sweep, by)
+    names = np.unique(fold)
+    if names.size == 1:
+        return np.full(len(fold), int(np.argmax(goal.mean(axis=0))))
+    chosen = np.array([np.argmax(goal[fold != k].mean(axis=0)) for k in names])
+    return chosen[np.searchsorted(names, fold)]
+
+
+def _goal(sweep: Sweep, by: Sequence[str]) -> np.ndarray:
+    return np.mean([sweep.values[name] for name in by], axis=0)  # (n, T)
 
 
 def values_at(sweep: Sweep, at: np.ndarray) -> dict[str, np.ndarray]:

@@ -333,6 +333,51 @@ def threshold(
     )
 
 
+@study_app.command(no_args_is_help=True)
+def capacity(
+    images: Annotated[Path, typer.Argument(help="Folder of images to learn from.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of their right labels, with the same stems.")],
+    out: Out,
+    sizes: Annotated[str, typer.Option("--sizes", help="Numbers of training images, rising, such as 50,100,200,366.")],
+    groups: Groups = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Parts by group; each is held out in turn.")] = 5,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe.yaml of an earlier training run.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An entry of the recipe, such as steps=4000. May be repeated."),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, metavar="MINUTES", help="Begin and go on with trainings so long.")
+    ] = None,
+    scale: Scale = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
+    jobs: Jobs = None,
+    json_: Json = False,
+) -> int:
+    """Train on ever more images, judge each network on images held out, and say where it levels off.
+
+    Writes OUT/capacity.csv, study.json, study.html and run.json; OUT/work has every training, so that the same command
+    goes on where it was stopped. What was not run is said to be not run.
+    """
+    from segmetry.cli.studies import study_capacities
+
+    return study_capacities(
+        images,
+        truth,
+        out,
+        sizes=sizes,
+        n_folds=folds,
+        groups=groups,
+        recipe=recipe,
+        settings=set_,
+        budget=budget,
+        scale=scale,
+        workers=workers,
+        jobs=jobs,
+        as_json=json_,
+    )
+
+
 @app.command()
 def demo(out: Out = Path("demo")) -> int:
     """Measure two images of known truth; print found beside true."""
