@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +29,16 @@ from segmetry.partners import pair_files
 from segmetry.recipe import Recipe
 from segmetry.segment import METHODS, Method, method_from
 from segmetry.segment.methods import Scene, option
-from segmetry.study_sweep import THRESHOLDS, Sweep, SweepWork, drop_below, load_sweep, open_threshold, sweep_image
+from segmetry.study_sweep import (
+    THRESHOLDS,
+    Sweep,
+    SweepWork,
+    drop_below,
+    load_sweep,
+    note_on_scores,
+    open_threshold,
+    sweep_image,
+)
 from segmetry.study_threshold import SOFT, choose, fold_of, study_threshold, try_promises
 from segmetry.trials import make_trials
 from segmetry.types import Segmentation
@@ -36,6 +46,7 @@ from segmetry.types import Segmentation
 N = 12
 GRID = [(row, col) for row in (12, 36, 60) for col in (12, 36, 60, 84)]
 SIDE = 7
+MAP = {"form": "logistic", "slope": 2.0, "offset": 0.1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +217,15 @@ def test_promises_are_tried_on_folds_that_had_no_part_in_them():
     assert (strict.seen, strict.n_without, strict.promise.threshold) == (None, 5, None)
 
 
+def test_a_model_whose_scores_are_chances_is_told(monkeypatch):
+    cards = {"plain": Namespace(name="plain", post={}), "mapped": Namespace(name="m", post={"score_map": MAP})}
+    monkeypatch.setattr("segmetry.study_sweep.resolve_model", lambda name: name)
+    monkeypatch.setattr("segmetry.study_sweep.read_model_folder", lambda name: Namespace(card=cards[name]))
+    assert note_on_scores(method_from("otsu")) == ""
+    assert note_on_scores(Namespace(model="plain")) == ""
+    assert "no longer strict" in note_on_scores(Namespace(model="mapped"))
+
+
 def test_no_particle_anywhere():
     table = np.zeros((6, len(THRESHOLDS)))
     found = study_threshold(sweep_of(table, list("abcdef")), method={"method": "stand"})
@@ -245,7 +265,7 @@ def test_the_command(data, tmp_path, stand, capsys):
     assert SOFT in page
     assert "unexpected RuntimeError" in page
     assert not re.search(r"""(src|href)=["']?https?:""", page)  # loads nothing
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 7
 
     # Again, as JSON: only what failed is segmented again, and the numbers are the same.
     before = (out / "threshold.csv").read_bytes()

@@ -27,6 +27,7 @@ from segmetry.evaluate.physical import physical_scores
 from segmetry.evaluate.published import published_emps
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.io import calibrate, read, read_labels, write_labels
+from segmetry.io.card import Card
 from segmetry.io.model_folder import read_model_folder, resolve_model
 from segmetry.pipeline import write_json
 from segmetry.recipe import Recipe
@@ -175,7 +176,8 @@ class SweepWork:
     def keys(self, task: Trial) -> tuple[str, str]:
         """Return what decides the labels of an image, and what decides its scores, as hashes."""
         recipe = self.recipe
-        made = [segmetry.__version__, recipe.as_dict(), _model_in(recipe.method), hash_file(task.path)]
+        card = _card_of(recipe.method)
+        made = [segmetry.__version__, recipe.as_dict(), card.to_json() if card else "", hash_file(task.path)]
         first = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
         both = [first, hash_file(task.truth), list(THRESHOLDS)]
         return first, hashlib.sha256(json.dumps(both).encode()).hexdigest()
@@ -268,10 +270,21 @@ def _scored(found: Any, path: Path) -> tuple[np.ndarray, np.ndarray]:
     return found.labels, scores
 
 
-def _model_in(method: Method) -> str:
-    """Return the card, with the hash of the network, of the model that a method runs; empty where it runs none."""
+def note_on_scores(method: Method) -> str:
+    """Return what is to be said of scores that a model's own map has turned into chances; empty where none did."""
+    card = _card_of(method)
+    if card is None or (card.post.get("score_map") or {}).get("form", "none") == "none":
+        return ""
+    return (
+        f"The scores are chances, by the own map of the model {card.name}. Thresholds here are on those chances, and "
+        "if the map was made from these images, the promises of this study are no longer strict."
+    )
+
+
+def _card_of(method: Method) -> Card | None:
+    """Return the card, with the hash of the network, of the model that a method runs; None where it runs none."""
     name = getattr(method, "model", None)
-    return read_model_folder(resolve_model(name)).card.to_json() if name else ""
+    return read_model_folder(resolve_model(name)).card if name else None
 
 
 def _numbers(values: Sequence[float | None]) -> list[float]:

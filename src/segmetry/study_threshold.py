@@ -122,6 +122,7 @@ class ThresholdStudy:
         From the score to the chance of being right, made from all particles; None without any.
     stated, calibrated : Reliability or None
         Of the scores as the method states them, and of chances from maps that were made on other folds.
+    notes : tuple of str
     """
 
     method: Mapping[str, Any]
@@ -135,6 +136,7 @@ class ThresholdStudy:
     score_map: ScoreMap | None
     stated: Reliability | None
     calibrated: Reliability | None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -156,10 +158,13 @@ class ThresholdStudy:
                 for name, of in (("stated", self.stated), ("calibrated", self.calibrated))
             },
             "failures": [{"image": image, "error": error} for image, error in self.sweep.failures],
+            "notes": list(self.notes),
         }
 
 
-def study_threshold(sweep: Sweep, *, method: Mapping[str, Any], group_name: str = "", seed: int = 0) -> ThresholdStudy:
+def study_threshold(
+    sweep: Sweep, *, method: Mapping[str, Any], group_name: str = "", notes: Sequence[str] = (), seed: int = 0
+) -> ThresholdStudy:
     """Return what a sweep says.
 
     Parameters
@@ -170,6 +175,8 @@ def study_threshold(sweep: Sweep, *, method: Mapping[str, Any], group_name: str 
         The record of the method, as data.
     group_name : str
         What the groups are called; empty where each image is its own.
+    notes : sequence of str
+        What is to be said beside.
     seed : int
         Of the bootstrap.
 
@@ -193,6 +200,7 @@ def study_threshold(sweep: Sweep, *, method: Mapping[str, Any], group_name: str 
         choose(sweep, SOFT_FOUR if SOFT_FOUR[0] in sweep.values else (HEADLINE,), fold, seed=seed),
         try_promises(sweep.objects, fold, unit=unit, seed=seed),
         *_reliabilities(sweep.objects, fold),
+        tuple(notes),
     )
 
 

@@ -49,7 +49,7 @@ def study_thresholds(
     from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.threshold_page import threshold_lines, write_threshold_page
-    from segmetry.study_sweep import SweepWork, load_sweep, open_threshold
+    from segmetry.study_sweep import SweepWork, load_sweep, note_on_scores, open_threshold
     from segmetry.study_threshold import study_threshold
     from segmetry.trials import make_trials
 
@@ -71,7 +71,8 @@ def study_thresholds(
     if stopped or not any(o.ok for o in outcomes):
         return conclude(trials, outcomes, stopped, GOES_ON)
     sweep = load_sweep(out / "work", outcomes, dict(zip(names, owners, strict=True)))
-    study = study_threshold(sweep, method=recipe.method.as_dict(), group_name=group_name)
+    notes = [text] if (text := note_on_scores(recipe.method)) else []
+    study = study_threshold(sweep, method=recipe.method.as_dict(), group_name=group_name, notes=notes)
     write_table(out / "threshold.csv", study.curve)
     data = study.as_dict()
     write_json(out / "study.json", data)

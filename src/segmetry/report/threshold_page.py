@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 OURS = tuple(f"instance.{name}" for name in ("ap50", "ap75", "map", "precision", "recall", "f1", "pq"))
 SIZES = ("physical.count_error", "physical.count_deviation", "physical.d50_error", "physical.d50_deviation")
+FIGURES = (
+    ("scores", OURS[:3], "Scores at every threshold: means over images, with intervals."),
+    ("trade", OURS[3:5], "Precision against recall: what a higher threshold gains and costs."),
+    ("count", SIZES[:2], "Number of particles, found / true - 1 (error), and its size (deviation)."),
+    ("d50", SIZES[2:], "D50, found / true - 1 (error), and its size (deviation)."),
+)
+"""Figures of the sweep: name, scores, caption."""
+
 BESIDE = ("instance.recall", "instance.ap50")
 """What stands beside the published figures."""
 
@@ -43,7 +51,7 @@ def threshold_lines(study: ThresholdStudy) -> list[str]:
     if study.stated is not None:
         calibrated = f", calibrated on other folds {_ece(study.calibrated)}" if study.calibrated else ""
         lines.append(f"calibration error (ECE) of the scores: as stated {_ece(study.stated)}{calibrated}")
-    return lines
+    return [*lines, *study.notes]
 
 
 def write_threshold_page(
@@ -64,13 +72,7 @@ def write_threshold_page(
                 f"honest figures are those of each fold at the threshold that the others chose.",
             ],
             [_table("Scores at the best threshold", best, shown)],
-            {
-                "scores": (_figure(study, OURS), "Scores at every threshold: means over images, with intervals."),
-                "sizes": (
-                    _figure(study, SIZES),
-                    "Count and D50 against the truth: found / true - 1 (error), and its size (deviation).",
-                ),
-            },
+            {name: (_figure(study, names), caption) for name, names, caption in FIGURES},
         ),
         Section(
             "precise",
@@ -198,7 +200,7 @@ def _ece(of: Any) -> str:
 
 
 def _warnings(study: ThresholdStudy) -> list[str]:
-    loud = []
+    loud = list(study.notes)
     if study.sweep.failures:
         loud.append(
             f"{plural(len(study.sweep.failures), 'image')} failed; where the method failed it counts as having found "
