@@ -5,7 +5,7 @@ import pytest
 
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.evaluate.scored import ScoredImage
-from segmetry.train.calibrate import best_threshold, calibration
+from segmetry.train.calibrate import Scored, best_threshold, calibration
 
 
 def test_best_threshold_by_hand():
@@ -29,7 +29,9 @@ def simulated(n_images, seed):
 
 
 def test_scores_become_chances():
-    post = calibration(simulated(200, 0))
+    shifts = np.random.default_rng(1).normal(0, 0.8, 200)
+    post = calibration([Scored(s, shift) for s, shift in zip(simulated(200, 0), shifts)])
+    assert post["border"] == pytest.approx(0.8, rel=0.15)  # of 200 normal shifts
     score_map = ScoreMap.from_dict(post["score_map"])
     raw = np.linspace(0.4, 0.95, 12)
     np.testing.assert_allclose(score_map.apply(raw), raw**2, atol=0.05)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from segmetry.evaluate.instances import match
 from segmetry.evaluate.promise import promise_table
 from segmetry.evaluate.score_map import calibrate_scores
 from segmetry.evaluate.scored import ScoredImage, score_image
@@ -20,31 +22,64 @@ SEARCH = Passes(seed_threshold=0.6)
 """Calibration looks at doubtful particles too: a threshold can only drop what was found."""
 
 
-def score_examples(model: Model, examples: Iterable[Example], passes: Passes = SEARCH) -> list[ScoredImage]:
-    """Return, for each image, all that may be a particle with its raw score, and whether it is one."""
+class Scored(NamedTuple):
+    """All that may be a particle in an image, and how far its contours lie off.
+
+    Parameters
+    ----------
+    image : ScoredImage
+        Raw scores, and which particles are right.
+    border : float
+        Mean over the right particles of found minus true equivalent radius, in px of the network's input; nan where
+        none is right.
+    """
+
+    image: ScoredImage
+    border: float
+
+
+def score_examples(model: Model, examples: Iterable[Example], passes: Passes = SEARCH) -> list[Scored]:
+    """Return what a model finds in images, all that may be a particle, held against their labels."""
     scored = []
     for e in examples:
-        found = candidates(model, e.pixels, passes=passes)
-        scored.append(score_image(e.labels.astype(np.int32), found.labels, found.score, group=e.group))
+        truth = e.labels.astype(np.int32)
+        found, zoom = candidates(model, e.pixels, passes=passes)
+        image = score_image(truth, found.labels, found.score, group=e.group)
+        scored.append(Scored(image, zoom * _border_shift(truth, found.labels)))
     return scored
 
 
-def calibration(scored: Sequence[ScoredImage], passes: Passes = SEARCH) -> dict[str, Any]:
+def _border_shift(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the mean over matched particles of the difference of their equivalent radii, in px."""
+    pairs = match(truth, prediction, threshold=0.5)
+    if not pairs.truth.size:
+        return math.nan
+    true, found = (
+        np.sqrt(np.bincount(labels.ravel())[which] / math.pi)
+        for labels, which in ((truth, pairs.truth), (prediction, pairs.prediction))
+    )
+    return float(np.mean(found - true))
+
+
+def calibration(results: Sequence[Scored], passes: Passes = SEARCH) -> dict[str, Any]:
     """Return what a model's card says of thresholds: map of scores, best threshold, promises.
 
     Parameters
     ----------
-    scored : sequence of ScoredImage
-        Images that the model (or, in cross-validation, the model that scored them) was not trained on.
+    results : sequence of Scored
+        Of images that the model (or, in cross-validation, the model that scored them) was not trained on.
     passes : Passes
         How they were searched; the method searches in the same way.
 
     Returns
     -------
     post : dict
-        ``passes``, and where anything was found ``score_map`` (raw score to chance of being right), ``threshold`` (chance from which on particles are kept: the
-        best mean TP / (TP + FP + FN) over the images), ``promises`` on raw scores, and what it rests on.
+        ``passes``, and where anything was found: ``score_map``, raw score to chance of being right; ``threshold``, the
+        chance from which on particles are kept (best mean TP / (TP + FP + FN) over the images); ``promises`` on raw
+        scores; ``border``, standard uncertainty of a shift that all contours of an image share (px of the network's
+        input): a 1.96th of what 95 % of the images stay below; and what it rests on.
     """
+    scored = [r.image for r in results]
     scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
     base: dict[str, Any] = {"passes": {"seed_threshold": passes.seed_threshold}}
     if not scores.size:
@@ -54,6 +89,7 @@ def calibration(scored: Sequence[ScoredImage], passes: Passes = SEARCH) -> dict[
     return base | {
         "score_map": score_map.as_dict(),
         "threshold": best_threshold([dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in scored]),
+        "border": round(float(np.nanquantile([abs(r.border) for r in results], 0.95)) / 1.96, 3),
         "promises": [p.as_dict() for p in promise_table(scored)],
         "calibrated_on": {"images": len(scored), "groups": len({s.group for s in scored})},
     }
