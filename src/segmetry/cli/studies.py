@@ -224,7 +224,7 @@ class _Trainer:
         self.workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
 
     def __call__(self, step: Step, folder: Path) -> Path:
-        from segmetry.cli.trainer import _Bar
+        from segmetry.cli.trainer import Bar
         from segmetry.study_capacity import OutOfTimeError
         from segmetry.train.run import SCENES, synthetic_examples, train
 
@@ -232,7 +232,7 @@ class _Trainer:
             synthetic_examples(self.recipe.scenes, self.recipe.scenes_seed, self.work / SCENES)
             if not (folder / SCENES).exists():
                 _link(self.work / SCENES, folder / SCENES)
-        with _Bar(self.recipe.fit.steps) as show:
+        with Bar(self.recipe.fit.steps) as show:
 
             def progress(done: int, total: int, losses: dict[str, float]) -> None:
                 show(done, total, losses)

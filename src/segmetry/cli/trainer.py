@@ -47,7 +47,7 @@ def train_network(
     examples = load_examples(images, truth, groups=groups)
     open_output(out)
     n_workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
-    with _Bar(chosen.fit.steps) as show:
+    with Bar(chosen.fit.steps) as show:
         folder = train(chosen, examples, out, workers=n_workers, progress=show)
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     if as_json:
@@ -70,7 +70,7 @@ def with_settings(recipe: TrainRecipe, settings: dict[str, Any]) -> TrainRecipe:
     return type(recipe).from_dict(data, where="--set")
 
 
-class _Bar:
+class Bar:
     """A bar with time left and the loss in a terminal; a line now and then elsewhere."""
 
     def __init__(self, total: int) -> None:

@@ -95,49 +95,48 @@ def fit(
     else:
         folder.mkdir(parents=True, exist_ok=True)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
-    log = (folder / LOG).open("a", encoding="utf-8")
     saved = shown = time.monotonic()
     sums: dict[str, Tensor] = {}
     since, began = done, time.monotonic()
     last = min(options.steps, stop_after or options.steps)
     batches = _batches(task, options, done, workers, fabric)
     network.train()
-    for step in range(done, last):
-        batch = next(batches)
-        for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * _share(step, options)
-        loss, parts = task.loss(wrapped, batch)
-        fabric.backward(loss)
-        if options.clip:
-            fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=options.clip, error_if_nonfinite=False)
-        wrapped_optimiser.step()
-        wrapped_optimiser.zero_grad(set_to_none=True)
-        _update(average, network, options.average, step)
-        for name, value in (("loss", loss), *parts.items()):
-            sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.detach()
-        now = time.monotonic()
-        if now - shown > 10 or step + 1 == last:
-            n = step + 1 - since
-            entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
-            entry |= {
-                "rate": optimiser.param_groups[0]["lr"],
-                "steps_per_s": round(n / (now - began), 3),
-                "samples_per_s": round(n * options.batch / (now - began), 2),
-            }
-            if fabric.is_global_zero:
-                log.write(json.dumps(entry) + "\n")
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        for step in range(done, last):
+            batch = next(batches)
+            for group in optimiser.param_groups:
+                group["lr"] = options.learning_rate * _share(step, options)
+            loss, parts = task.loss(wrapped, batch)
+            fabric.backward(loss)
+            if options.clip:
+                fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=options.clip, error_if_nonfinite=False)
+            wrapped_optimiser.step()
+            wrapped_optimiser.zero_grad(set_to_none=True)
+            _update(average, network, options.average, step)
+            for name, value in (("loss", loss), *parts.items()):
+                sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.detach()
+            now = time.monotonic()
+            if now - shown > 10 or step + 1 == last:
+                n = step + 1 - since
+                entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
+                entry |= {
+                    "rate": optimiser.param_groups[0]["lr"],
+                    "steps_per_s": round(n / (now - began), 3),
+                    "samples_per_s": round(n * options.batch / (now - began), 2),
+                }
+                if fabric.is_global_zero:
+                    log.write(json.dumps(entry) + "\n")
+                    log.flush()
+                if progress:
+                    progress(step + 1, options.steps, entry)
+                sums, since, began, shown = {}, step + 1, now, now
+            if fabric.is_global_zero and (now - saved > options.save_every or step + 1 == last):
+                _save(folder / LAST, network, optimiser, average, step + 1)
+                scores = task.check(_averaged(task, average, fabric.device), fabric.device)
+                log.write(json.dumps({"step": step + 1, "check": scores}) + "\n")
                 log.flush()
-            if progress:
-                progress(step + 1, options.steps, entry)
-            sums, since, began, shown = {}, step + 1, now, now
-        if fabric.is_global_zero and (now - saved > options.save_every or step + 1 == last):
-            _save(folder / LAST, network, optimiser, average, step + 1)
-            scores = task.check(_averaged(task, average, fabric.device), fabric.device)
-            log.write(json.dumps({"step": step + 1, "check": scores}) + "\n")
-            log.flush()
-            saved = time.monotonic()
-            began += saved - now
-    log.close()
+                saved = time.monotonic()
+                began += saved - now
     return _averaged(task, average, fabric.device)
 
 
