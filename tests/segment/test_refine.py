@@ -182,3 +182,15 @@ def test_empty_and_constant_images():
 def test_shapes_must_agree():
     with pytest.raises(ShapeMismatchError, match="labels"):
         refine_contours(np.zeros((20, 30), np.float32), np.zeros((30, 20), np.int32))
+
+
+def test_letters_without_any_shade_of_grey_are_no_trouble():
+    """Black on white without noise: many profiles have no variance, and no template fits them."""
+    page = np.full((200, 520), 255, np.uint8)
+    for k in range(6):
+        cv2.putText(page, "The quick brown fox jumps over it", (20, 40 + 30 * k), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 0, 1)
+    labels = cv2.connectedComponents((cv2.erode(page, np.ones((5, 5))) < 128).astype(np.uint8))[1]
+    refined = refine_contours(page.astype(np.float32), labels)
+    assert labels.max() > 20
+    assert refined.labels.shape == labels.shape
+    assert np.isfinite(refined.shift).all()

@@ -19,6 +19,7 @@ from segmetry.segment.objects import surroundings
 _SIGMAS = tuple(round(0.75 * 1.07**k, 3) for k in range(26))  # px: blurs that are tried, this smoothing included
 _MOST, _SHARE = 3.0, 0.35  # px, and share of the radius (plus 0.5 px): an edge further off is another one
 _CLOSE = 3  # px: nearer to a second particle the grey is of both
+_STRIP = 512  # rows that are looked at together
 _MIN_RADIUS = 2.0  # px
 _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
 _PRECISE = 0.3  # px: largest standard error of the place of the edge
@@ -73,19 +74,30 @@ def outlines_of(labels: np.ndarray, valid: np.ndarray | None, n: int) -> Outline
     n : int
         Largest label.
     """
-    near = surroundings(labels, edges.OUT + 0.5)
+    distance, label = surroundings(labels, edges.OUT + 0.5)
     depth = cv2.distanceTransform((labels > 0).view(np.uint8), cv2.DIST_L2, 5)
-    edges.sign_depth(near.distance, near.label, depth)
-    # A window in which the largest and the least label differ holds two particles, or the surroundings of two.
-    value = near.label.astype(np.float32)
-    window = np.ones((2 * _CLOSE + 1, 2 * _CLOSE + 1), np.uint8)
-    blocked = cv2.dilate(value, window) != value
-    value[near.label == 0] = np.inf
-    blocked |= cv2.erode(value, window) != value
+    edges.sign_depth(distance, label, depth)
+    del distance
+    blocked = _near_two(label)
     if valid is not None:
         blocked |= ~valid
-    radius, length, free = _extent(depth, near.label, blocked, n)
-    return Outlines(depth, near.label, blocked, radius, length, free / np.maximum(length, 1e-9))
+    radius, length, free = _extent(depth, label, blocked, n)
+    return Outlines(depth, label, blocked, radius, length, free / np.maximum(length, 1e-9))
+
+
+def _near_two(label: np.ndarray) -> np.ndarray:
+    """Return where a second particle, or the surroundings of one, is within `_CLOSE` px along rows and columns."""
+    window = np.ones((2 * _CLOSE + 1, 2 * _CLOSE + 1), np.uint8)
+    blocked = np.empty(label.shape, np.bool_)
+    for start in range(0, len(label), _STRIP):  # strips of a large image are little memory
+        first, stop = max(start - _CLOSE, 0), min(start + _STRIP, len(label))
+        value = label[first : stop + _CLOSE].astype(np.float32)
+        inner = slice(start - first, stop - first)
+        # A window in which the largest and the least label differ holds two.
+        largest = cv2.dilate(value, window)[inner] != value[inner]
+        value[value == 0] = np.inf
+        blocked[start:stop] = largest | (cv2.erode(value, window)[inner] != value[inner])
+    return blocked
 
 
 @numba.njit(cache=True, nogil=True)
@@ -184,6 +196,10 @@ def fit_edges(
     return out, blur
 
 
+_NO_FIT = 1e9
+"""Misfit where no template fits a profile at all, as beside a border of one constant grey; it can be compared."""
+
+
 def _search(profiles: Profiles, lines: Outlines, some: np.ndarray, sigma: float) -> np.ndarray:
     """Return template, misfit, depth, grey, grey of the surroundings, slope at the edge by particle and kind."""
     sizes, which = np.unique(_size(lines.radius[some]), return_inverse=True)
@@ -197,6 +213,7 @@ def _search(profiles: Profiles, lines: Outlines, some: np.ndarray, sigma: float)
     height = (found[..., 3] - found[..., 4]) / table[here, template, _ZERO]
     found[..., 3] = found[..., 4] + height * table[here, template, at]
     found[..., 2] -= pulled
+    found[..., 1] = np.minimum(found[..., 1], _NO_FIT)
     found[..., 5] = height * (table[here, template, at + 4] - table[here, template, at - 4]) / (8 * edges.FINE)
     return found
 
