@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from segmetry.errors import OptionError, ShapeMismatchError
+from segmetry.segment.objects import label_areas
 
 CELL = 4
 """Side (map px) of the cells into which embeddings are sorted: a proposal looks only into those near its centre."""
@@ -426,7 +427,7 @@ def group(
     found = _group(
         maps, order, item, start, cells, low, weight, begin, labels, mask, masked, floor, float(free), int(min_area)
     )
-    limit = (np.bincount(labels.ravel(), minlength=len(found) + 1) * HOLE).astype(np.int64)
+    limit = (label_areas(labels, len(found)) * HOLE).astype(np.int64)
     _fill_small_holes(labels, mask, masked, limit)
     return _as_grouped(labels, found, n, (height / m, width / n))
 

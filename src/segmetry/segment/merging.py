@@ -11,6 +11,7 @@ import numpy as np
 from segmetry.errors import ShapeMismatchError
 from segmetry.measure.labelling import keep_labels, largest_pieces
 from segmetry.segment.grouping import Grouped
+from segmetry.segment.objects import label_areas
 
 Box = tuple[slice, slice]
 """Rows and columns of a part of an image."""
@@ -76,7 +77,7 @@ def select(found: Grouped, keep: np.ndarray) -> Grouped:
 
 def areas(found: Grouped) -> np.ndarray:
     """Return the area (L,) of every particle in px."""
-    return np.bincount(found.labels.ravel(), minlength=found.n + 1)[1:]
+    return label_areas(found.labels, found.n)[1:]
 
 
 def merge(first: Grouped, second: Grouped, *, free: float = 0.7, min_area: int = 9) -> Grouped:

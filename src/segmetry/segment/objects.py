@@ -32,6 +32,16 @@ def components(mask: np.ndarray, *, connectivity: int = 4) -> Components:
     return Components(labels, stats[:, cv2.CC_STAT_AREA], stats[:, :4])
 
 
+@numba.njit(cache=True, nogil=True)
+def label_areas(labels, n):
+    """Area in px of each label 0..n, as (n + 1,) array of int; `numpy.bincount` would copy all labels to int64."""
+    area = np.zeros(n + 1, np.int64)
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            area[labels[i, j]] += 1
+    return area
+
+
 def large_components(mask: np.ndarray, min_size: int) -> np.ndarray:
     """Return labels of the 4-connected components of a 2D mask of at least `min_size` pixels; 0 for the others."""
     found = components(mask)

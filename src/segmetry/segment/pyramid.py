@@ -16,7 +16,8 @@ from segmetry.segment.grouping import Grouped, group
 from segmetry.segment.merging import Box, areas, fill, merge, select
 
 Run = Callable[[np.ndarray], np.ndarray]
-"""Network: image (M, N) float32, sides multiples of `GRAIN`, to maps (4, M / stride, N / stride) of the same area."""
+"""Network: image (M, N) of float32, perhaps a view, with sides that are multiples of `GRAIN`, to maps (4, M / stride,
+N / stride) of the same area."""
 
 GRAIN = 4
 """Sides of images given to the network are multiples of this, so that maps cover them exactly at strides 1, 2 and 4."""
@@ -107,13 +108,13 @@ def zoomed(pixels: np.ndarray, zoom: float) -> np.ndarray:
 
 
 def turned(image: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
-    """Return an image (M, N) mirrored left to right, if so asked, and then turned by quarter turns to the left."""
+    """Return a view of an image (M, N) mirrored left to right, if so asked, and then turned by quarters to the left."""
     quarters, mirrored = turn
-    return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, quarters))
+    return np.rot90(image[:, ::-1] if mirrored else image, quarters)
 
 
-def turned_back(maps: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
-    """Return maps (4, m, n) of a turned image as those of the image: places go back, and so do directions."""
+def turned_back(maps: np.ndarray, turn: tuple[int, bool]) -> tuple[np.ndarray, ...]:
+    """Return the four maps (m, n) of a turned image as those of the image: places go back, and so do directions."""
     quarters, mirrored = turn
     back = np.rot90(maps, -quarters, axes=(1, 2))
     row, col = back[0], back[1]
@@ -121,15 +122,22 @@ def turned_back(maps: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
         row, col = col, -row
     if mirrored:
         back, row, col = back[:, :, ::-1], row[:, ::-1], -col[:, ::-1]
-    return np.stack([row, col, back[2], back[3]])
+    return row, col, back[2], back[3]
 
 
 def averaged(run: Run, image: np.ndarray, n_turns: int) -> np.ndarray:
     """Return the mean over the first `TURNS` of what the network says of an image, offsets turned along."""
-    total = turned_back(run(turned(image, TURNS[0])), TURNS[0])
+    maps = run(turned(image, TURNS[0]))
+    if n_turns == 1:
+        return maps
+    total = maps.copy()
     for turn in TURNS[1:n_turns]:
-        total += turned_back(run(turned(image, turn)), turn)
-    return total / np.float32(n_turns) if n_turns > 1 else total
+        del maps  # one more would be a lot of memory where the image is large
+        maps = run(turned(image, turn))
+        for one, back in zip(total, turned_back(maps, turn), strict=True):
+            one += back
+    total /= np.float32(n_turns)
+    return total
 
 
 def typical_side(area: np.ndarray) -> float:
@@ -273,7 +281,7 @@ def _search(
     found = group(
         maps, shape=pixels.shape, seed_threshold=o.seed_threshold, free=o.free, min_area=o.min_area, valid=valid
     )
-    return Searched(found, maps[3])
+    return Searched(found, maps[3].copy())  # not a view: the other maps go
 
 
 @numba.njit(cache=True, nogil=True)

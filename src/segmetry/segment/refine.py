@@ -24,6 +24,7 @@ from segmetry.prepare.filters import gaussian
 from segmetry.prepare.noise import noise_sigma, smoothed_noise
 from segmetry.segment.edge_fit import fit_edges, outlines_of, profiles_of
 from segmetry.segment.edges import CLEAR
+from segmetry.segment.objects import label_areas
 
 _SMOOTHING = 0.7  # px: Gaussian before grey decides where a pixel belongs
 _PASSES = 2  # the second starts from contours that are no longer ragged and not far off
@@ -91,9 +92,9 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
     n = int(labels.max(initial=0))
     if n == 0:
         return Refined(labels.copy(), np.zeros(0, bool), np.zeros(0), np.zeros(0), ())
-    smooth = gaussian(pixels, _SMOOTHING)
     noise = noise_sigma(pixels, valid=valid)
-    before = np.bincount(labels.ravel(), minlength=n + 1)
+    smooth = gaussian(pixels, _SMOOTHING)
+    before = label_areas(labels, n)
     clear = before > 0
     clear[0] = False
     now, sign, first_length = labels, np.zeros(n + 1), np.zeros(n + 1)
@@ -113,14 +114,15 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
             smooth, lines.depth, lines.label, now, lines.blocked, how, sign, found.shift, found.slope, tilt
         )
         clear &= agree >= _AGREE
-        now = lines.label
+        now, length = lines.label, lines.length
+        del lines  # of a large image, more memory than all else
     # Where the grey decides, noise within reach of an edge may be taken for a particle.
     now = largest_pieces(now)
-    clear &= np.bincount(now.ravel(), minlength=n + 1) > 0
+    clear &= label_areas(now, n) > 0
     kept = (labels > 0) & ~clear[labels]
     new = now * clear[now] if valid is None else now * (clear[now] & (valid | (labels > 0)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(clear, 2 * (area - before) / (first_length + lines.length), 0.0)
+        shift = np.where(clear, 2 * (area - before) / (first_length + length), 0.0)
     n_kept = int(np.count_nonzero(before[1:]) - np.count_nonzero(clear))
     notes = (f"{n_kept} of {np.count_nonzero(before[1:])} particles keep the contour drawn: no clear edge",)
     return Refined(
