@@ -13,7 +13,7 @@ import numpy as np
 from segmetry.errors import OptionError
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
-from segmetry.io.model_folder import Card
+from segmetry.io.model_folder import Card, shipped_models
 from segmetry.segment.doubt import Doubt, doubt_of
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import Model, load_model, normalise
@@ -25,8 +25,9 @@ from segmetry.segment.pyramid import Passes, Plan, plan_search, search
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Segmentation, frame_of
 
-UNSURE = 0.5
-"""Mean chance of the particles to be right below which the user is warned: the image may be of another kind."""
+UNSURE = 0.7
+"""Mean chance of the particles to be right below which the user is warned: the image may be of another kind. It was
+below on 3 of 74 micrographs that the network had not seen, and on most photographs and textures."""
 
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
@@ -90,11 +91,13 @@ class Particles(Method):
         if sum(x is not None for x in (self.threshold, self.false_share, self.miss_rate)) > 1:
             raise OptionError("particles: give one of threshold, false_share, miss_rate; each chooses the threshold.")
 
+    def check(self) -> None:
+        """Raise the error of a model that is missing, damaged or of another kind, or of a promise it cannot give."""
+        self._promise(self._loaded().card)
+
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""
-        model = load_model(self.model)
-        if model.card.task != "particles":
-            raise OptionError(f"particles: the model {self.model} is for {model.card.task}; name one for particles.")
+        model = self._loaded()
         promise = self._promise(model.card)
         box = frame_of(None if scene.valid is None else ~scene.valid, scene.pixels.shape)
         frame = tuple(slice(start, stop) for start, stop in box)
@@ -111,10 +114,11 @@ class Particles(Method):
             "zoom": round(plan.zoom, 4),
             "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
         }
-        notes = list(_remarks(model.card, plan, found))
+        notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
         if promise:
             info["promise"] = promise.as_dict()
-            notes.append(promise.sentence)
+            score = float(self._chances(np.array([promise.threshold]), model.card)[0])
+            notes.append(f"{promise.sentence} In the table that is a score of {score:.2f}.")
         outlined = self._outlined(grey, found.labels, valid, info, notes)
         labels, picking = pick_particles(_numbered(outlined), self.pick, valid)
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
@@ -133,6 +137,17 @@ class Particles(Method):
             scores=_survivors(found.scores, outlined, labels),
             samples=tuple(whole.labels(s) for s in samples),
         )
+
+    def _loaded(self) -> Model:
+        if self.model == self.name and self.name not in shipped_models():
+            raise OptionError(
+                "particles: no trained model came with this copy of segmetry; make it with 'make model', name one with "
+                "--set model=FOLDER, or use a method without a network: -m hybrid."
+            )
+        model = load_model(self.model)
+        if model.card.task != "particles":
+            raise OptionError(f"particles: the model {self.model} is for {model.card.task}; name one for particles.")
+        return model
 
     def _passes(self, card: Card, *, turns: int | None = None) -> Passes:
         chosen = dict(card.post.get("passes", {}))
@@ -154,13 +169,17 @@ class Particles(Method):
 
     def _kept(self, particles: Grouped, card: Card, promise: Promise | None) -> _Kept:
         """Return the particles whose score is high enough, numbered anew, with their chances."""
-        score_map = card.post.get("score_map")
-        chance = ScoreMap.from_dict(score_map).apply(particles.score) if score_map else particles.score
+        chance = self._chances(particles.score, card)
         if promise:
             keep = promise.keep(particles.score)
         else:
             keep = chance >= (self.threshold if self.threshold is not None else card.post.get("threshold", 0.0))
         return _Kept(number_regions(particles.labels, np.concatenate([[False], keep])), chance[keep])
+
+    def _chances(self, scores: np.ndarray, card: Card) -> np.ndarray:
+        """Return chances to be right of raw scores; the scores themselves where the model was not calibrated."""
+        score_map = card.post.get("score_map")
+        return ScoreMap.from_dict(score_map).apply(scores) if score_map else scores
 
     def _outlined(
         self, grey: np.ndarray, labels: np.ndarray, valid: np.ndarray | None, info: dict[str, Any], notes: list[str]
@@ -236,14 +255,19 @@ def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray]
     return [lambda image, i=i: at(i, image) for i in range(len(masks))]  # type: ignore[misc]
 
 
-def _remarks(card: Card, plan: Plan, found: _Kept) -> Sequence[str]:
-    """Return what the user should know: an unlike image, particles of unlike size."""
+def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Sequence[str]:
+    """Return what the user should know: nothing found, an unlike image, particles of unlike size."""
     remarks = []
+    if not found.scores.size:
+        best = (
+            f"the best of {candidates.size} candidates has a score of {candidates.max():.2f}" if candidates.size else ""
+        )
+        remarks.append(f"no particle was found: {best or 'the network saw nothing like one'}")
     if found.scores.size and found.scores.mean() < UNSURE:
         remarks.append(
-            f"WARNING: the network is unsure: of {found.scores.size} particles only "
-            f"{100 * found.scores.mean():.0f} % are expected to be right; the image may be unlike those it learned "
-            "from. Look at the overlay, or train on your own images."
+            f"WARNING: the network is unsure: only {100 * found.scores.mean():.0f} % of the particles are expected to "
+            "be right; the image may be unlike those it learned from. Look at the overlay; ask for fewer false ones "
+            "(--set false_share=0.1), try another method, or train on your own images."
         )
     if card.size_range and plan.typical > 0 and not card.size_range[0] / 2 <= plan.typical <= 2 * card.size_range[1]:
         remarks.append(
