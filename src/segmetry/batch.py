@@ -66,13 +66,23 @@ def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = (
     files = (*FILES, *(EXPORTS[name].file for name in exports))
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        recipe = recipe.for_ndim(len(summary["shape"]))
         return (
             summary["recipe_sha256"] == recipe.sha256
+            and _same_model(summary["segmentation"], recipe)
             and all((folder / name).is_file() for name in files)
             and summary["input_sha256"] == hash_file(path)
         )
     except (OSError, ValueError, KeyError, TypeError, SegmetryError):
         return False
+
+
+def _same_model(info: dict[str, Any], recipe: Recipe) -> bool:
+    """Return whether a result was made with the model that the recipe's method would run now."""
+    from segmetry.io.model_folder import read_card, resolve_model
+
+    made = (info.get("model") or {}).get("sha256")
+    return not made or read_card(resolve_model(getattr(recipe.method, "model", ""))).sha256 == made
 
 
 def clear(folder: Path) -> None:

@@ -77,7 +77,11 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Everything that one image gave."""
+    """Everything that one image gave.
+
+    `recipe` is exact: it names the method that was used, and `why_method` says whether that was asked for or is the
+    default for such an image.
+    """
 
     image: Image
     annotations: Annotations
@@ -89,6 +93,7 @@ class Result:
     recipe: Recipe
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
+    why_method: str = "asked for"
 
     @property
     def needed(self) -> ParticlesNeeded:
@@ -102,7 +107,9 @@ class Result:
         return {
             "image": self.image.name,
             "source": self.image.source.path.name if self.image.source else None,
+            "shape": list(self.image.spatial_shape),
             "n": len(self.table),
+            "method": {"name": self.recipe.method.name, "why": self.why_method},
             "pixel_size": {
                 "value": calibration.pixel_size if calibration.known else None,
                 "spacing": list(calibration.spacing) if calibration.known else None,
@@ -146,7 +153,7 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     source : path or Image
         A file that `segmetry.read` knows, or an image in memory.
     recipe : Recipe, optional
-        Default: `Recipe()`, the method ``hybrid`` with its defaults.
+        Default: `Recipe()`, the method ``particles`` for an image and ``otsu`` for a volume, with their defaults.
 
     Raises
     ------
@@ -167,6 +174,7 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     recipe = recipe or Recipe()
     image = source if isinstance(source, Image) else read(source, page=recipe.page)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+    asked, recipe = recipe, recipe.for_ndim(len(image.spatial_shape))
     segmentation = segment(image, recipe.method)
     table = measure(segmentation, image, measures=_with_needed(recipe.measures, segmentation.labels.ndim))
     statistics, calibration = recipe.statistics, image.calibration
@@ -210,7 +218,10 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         notes += ("WARNING: the labels are classes, not particles: sizes are those of whole classes.",)
     else:
         notes += _ragged_outlines(table)
-    return Result(image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes)
+    why = "asked for" if recipe.method == asked.method else f"the default for {'images' if flat else 'volumes'}"
+    return Result(
+        image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes, why
+    )
 
 
 def _ragged_outlines(table: pd.DataFrame) -> tuple[str, ...]:

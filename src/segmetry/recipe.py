@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,11 +14,12 @@ import yaml
 import segmetry
 from segmetry.errors import OptionError, ReadError, RecipeError, SegmetryError, unknown_name
 from segmetry.segment import METHODS, Method, method_from
+from segmetry.segment.auto import CHOICE, Auto
 from segmetry.types import Calibration
 
 Scale = Literal["auto", "metadata", "bar", "none"]
 
-DEFAULT_METHOD = "hybrid"
+DEFAULT_METHOD = Auto.name
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Recipe:
     Parameters
     ----------
     method : Method
-        How the image is segmented.
+        How the image is segmented; ``auto``, the default, leaves it to the kind of image, see `for_ndim`.
     scale : {"auto", "metadata", "bar", "none"}
         Where the pixel size is taken from.
     pixel_size : str or None
@@ -108,14 +109,42 @@ class Recipe:
         measures: tuple[str, ...] | None = None,
     ) -> Recipe:
         """Return a recipe from names and one flat set of options: the method's own and those of the statistics."""
-        own = dict(options or {})
-        statistics = {name: own.pop(name) for name in STATISTICS_OPTIONS if name in own}
-        if method in METHODS:
-            known = {f.name for f in fields(METHODS[method])}
-            for name in own:
-                if name not in known:
-                    raise unknown_name(f"option of {method}", name, (*known, *STATISTICS_OPTIONS))
-        return cls(method_from(method, own), scale, pixel_size, page, measures, Statistics(**statistics))
+        plain = cls(scale=scale, pixel_size=pixel_size, page=page, measures=measures)
+        return plain.with_options(method, options)
+
+    def with_options(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe with another method, or with some options changed.
+
+        Parameters
+        ----------
+        method : str, optional
+            Where it is the recipe's own, or not given, the recipe's options hold unless they are changed.
+        options : mapping, optional
+            Options of the method and of the statistics; one that both have (the seed) is for both. Those of a method
+            that is not named are options of ``particles``.
+
+        Raises
+        ------
+        OptionError
+            If a method or an option does not exist, or a value is out of range.
+        """
+        name, given = method or self.method.name, dict(options or {})
+        own = {k: v for k, v in given.items() if k not in STATISTICS_OPTIONS}
+        kept = {k: v for k, v in self.method.as_dict().items() if k != "method"} if name == self.method.name else {}
+        chosen = CHOICE[2] if name == Auto.name and own else METHODS.get(name)
+        if chosen is not None:
+            known = {f.name for f in fields(chosen)}
+            for key in own:
+                if key not in known:
+                    raise _unknown_option(key, chosen, named=name != Auto.name)
+            own |= {k: v for k, v in given.items() if k in known}
+            name = chosen.name
+        statistics = replace(self.statistics, **{k: v for k, v in given.items() if k in STATISTICS_OPTIONS})
+        return replace(self, method=method_from(name, kept | own), statistics=statistics)
+
+    def for_ndim(self, ndim: int) -> Recipe:
+        """Return the recipe for an image of so many axes: ``auto`` becomes the method that it stands for."""
+        return replace(self, method=self.method.for_ndim(ndim))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data: what the YAML file holds."""
@@ -192,6 +221,17 @@ class Recipe:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise ReadError(f"cannot read the recipe {path}: {reason}.") from error
         return cls.from_yaml(text, where=str(path))
+
+
+def _unknown_option(key: str, method: type[Method], *, named: bool) -> OptionError:
+    """Return the error for an option that a method does not have; others that have it are named."""
+    others = [n for n, m in METHODS.items() if key in {f.name for f in fields(m)}]
+    if named or not others:
+        return unknown_name(f"option of {method.name}", key, {*(f.name for f in fields(method)), *STATISTICS_OPTIONS})
+    return OptionError(
+        f"{method.name}, the method unless another is named, has no option {key!r}; {', '.join(others)} "
+        f"{'has' if len(others) == 1 else 'have'}: name one with -m."
+    )
 
 
 def _table(data: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ app.add_typer(study_app, name="study")
 Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders, or patterns such as 'day*/*.tif'.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is not there.")]
 Method = Annotated[
-    str | None, typer.Option("--method", "-m", help="How to segment; see 'segmetry methods'. [default: hybrid]")
+    str | None,
+    typer.Option("--method", "-m", help="How to segment; see 'segmetry methods'. [default: particles; volumes: otsu]"),
 ]
 Set = Annotated[
     list[str] | None,

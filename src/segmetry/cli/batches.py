@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ def measure_images(
 ) -> int:
     """Measure images into `out`; return the exit code."""
     tasks = name_folders(find_inputs(inputs))
+    recipe.method.check()
     open_output(out)
     batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume, exports=exports)
     if as_json:
@@ -119,7 +121,7 @@ def measure_tasks(
 
 def _lines(batch: BatchResult) -> Iterator[str]:
     """Yield a line for each image, with its warnings, and one for all."""
-    from segmetry.report.text import format_estimate
+    from segmetry.report.text import format_estimate, plural
 
     def size(d50: dict[str, Any] | None) -> str:
         if not d50 or d50["value"] is None:
@@ -134,14 +136,17 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         scale = f"{' × '.join(lengths)} {pixel['unit']}/px ({pixel['source']})" if lengths else "not calibrated"
         d50 = row.get("d50")
         whole = f" ({d50['n']} of them whole)" if d50 and d50["n"] < row["n"] else ""
-        yield f"{row['folder']}: {row['n']} particles{whole}, {size(d50)}, {scale}"
+        yield f"{row['folder']}: {plural(row['n'], 'particle')}{whole}, {size(d50)}, {scale}"
         yield from (f"    {note}" for note in row["notes"] if note.startswith("WARNING"))
     if len(batch.rows) > 1:
         pooled = batch.estimates.get("d50")
         d50 = pooled.as_dict() if pooled else None
         n = sum(row["n"] for row in batch.rows)
-        yield f"all {len(batch.rows)} images: {n} particles, {size(d50)}"
+        yield f"all {len(batch.rows)} images: {plural(n, 'particle')}, {size(d50)}"
         yield from (f"    {note}" for note in batch.notes)
+    used = Counter((row["method"]["name"], row["method"]["why"]) for row in batch.rows)
+    for (name, why), n in used.items():
+        yield f"method: {name}, {why}{f' ({n} of {len(batch.rows)})' if len(used) > 1 else ''}"
 
 
 def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
@@ -151,6 +156,7 @@ def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | 
     for task in tasks:
         if (target := out / f"{task.folder}.tif").resolve() in own:
             raise OptionError(f"{target}: the labels would overwrite this image; name another output folder with -o.")
+    recipe.method.check()
     open_output(out)
     outcomes, stopped = collect(tasks, SegmentWork(recipe, out), jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]

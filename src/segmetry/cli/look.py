@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import textwrap
+from collections.abc import Mapping
 
 from segmetry.cli.options import field_rows
 from segmetry.errors import SegmetryError, unknown_name
@@ -73,6 +75,7 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
             n: {
                 "meaning": m.summary,
                 "options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(m)],
+                **({"model": dict(rows)} if (rows := _model_rows(m)) else {}),
             }
             for n, m in METHODS.items()
             if name in (None, n)
@@ -85,10 +88,55 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
         print("\nOptions of one: segmetry methods NAME. Set them with --set KEY=VALUE.")
         return 0
     print(f"{name}: {METHODS[name].summary}\n")
-    _print_rows(field_rows(METHODS[name]))
+    if rows := field_rows(METHODS[name]):
+        _print_rows(rows)
+    else:
+        print(f"{inspect.getdoc(METHODS[name])}")
+    if facts := _model_rows(METHODS[name]):
+        print("\nThe model that comes along:\n")
+        _print_rows([(key, "", text) for key, text in facts])
     print("\nOf the statistics, for every method:\n")
     _print_rows(field_rows(Statistics))
     return 0
+
+
+def _model_rows(method: type) -> list[tuple[str, str]]:
+    """Return what the card says of the model that a method runs unless told; nothing where it runs none."""
+    from dataclasses import fields
+
+    from segmetry.io.model_folder import read_card, shipped_models
+
+    default = next((f.default for f in fields(method) if f.name == "model"), None)
+    if default not in shipped_models():
+        return []
+    card = read_card(shipped_models()[str(default)])
+    learned = card.training
+    rows = [("name", f"{card.name} {card.version}, made by segmetry {card.software}")]
+    if "images" in learned:
+        counts = ", ".join(f"{learned[k]} {k}" for k in ("images", "groups", "particles") if k in learned)
+        rows.append(("trained on", f"{counts}; data {str(learned.get('data_sha256', ''))[:12]}"))
+    if card.size_range:
+        rows.append(("sizes", f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px (root of the area)"))
+    for name, score in card.scores.items():
+        rows.append((name, _score(score)))
+    if not card.scores:
+        rows.append(("scores", "the card states none"))
+    promises = [p for p in card.post.get("promises", ()) if p.get("threshold") is not None]
+    for option, kind, what in (("false_share", "false", "false"), ("miss_rate", "missed", "missed")):
+        alphas = [f"{100 * p['alpha']:g} %" for p in promises if p["kind"] == kind]
+        rows.append((option, f"promises at most {' or '.join(alphas)} {what}" if alphas else "promises nothing"))
+    rows += [("licence", card.licence), ("cite", "; ".join(card.citations)), ("sha256", card.sha256)]
+    return [(key, text) for key, text in rows if text]
+
+
+def _score(score: object) -> str:
+    """Return a score of a card as text: a number, or a value with its interval."""
+    if isinstance(score, Mapping):
+        value, low, high = (score.get(k) for k in ("value", "low", "high"))
+        if isinstance(value, int | float) and isinstance(low, int | float) and isinstance(high, int | float):
+            return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        return ", ".join(f"{k} {_score(v)}" for k, v in score.items())
+    return f"{score:.3f}" if isinstance(score, float) else str(score)
 
 
 def _print_rows(rows: list[tuple[str, str, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from segmetry.batch import check_output
 from segmetry.errors import OptionError, WriteError, unknown_name
 from segmetry.io.exports import EXPORTS
-from segmetry.recipe import DEFAULT_METHOD, STATISTICS_OPTIONS, Recipe
+from segmetry.recipe import Recipe
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -45,21 +45,13 @@ def recipe_from(
     page: int | None = None,
 ) -> Recipe:
     """Return the recipe that a command's options ask for; they outrank what a recipe file says."""
-    own = parse_settings(settings or ())
     base = Recipe.load(file) if file else Recipe()
-    if method is None and file is not None:
-        method = base.method.name
-    name = method or DEFAULT_METHOD
-    # The file's options of a method hold as long as the method is the same.
-    options = {k: v for k, v in base.method.as_dict().items() if k != "method"} if name == base.method.name else {}
-    statistics = {n: getattr(base.statistics, n) for n in STATISTICS_OPTIONS}
-    return Recipe.build(
-        name,
-        options=options | statistics | own,
+    chosen = base.with_options(method, parse_settings(settings or ()))
+    return replace(
+        chosen,
         scale=scale if scale is not None else base.scale,  # type: ignore[arg-type]  # checked by Recipe
         pixel_size=pixel_size if pixel_size is not None else base.pixel_size,
         page=page if page is not None else base.page,
-        measures=base.measures,
     )
 
 

@@ -50,7 +50,9 @@ def methods() -> str:
     parts = ["# Methods\n"]
     for name, method in METHODS.items():
         default = " (the default)" if name == DEFAULT_METHOD else ""
-        parts.append(f"## {name}{default}\n\n{inspect.getdoc(method)}\n\n{_table(field_rows(method))}")
+        parts.append(
+            f"## {name}{default}\n\n{inspect.getdoc(method)}\n\n{_table(rows) if (rows := field_rows(method)) else ''}"
+        )
     parts.append(f"## Options of the statistics, for every method\n\n{_table(field_rows(Statistics))}")
     return _HEAD + "\n".join(parts)
 

@@ -210,6 +210,32 @@ def notes_of(result: Result) -> list[str]:
     return list(dict.fromkeys(note for part in parts for note in part))
 
 
+def method_words(result: Result) -> list[str]:
+    """Return which method found the particles and why, and what it says of itself, as sentences."""
+    info = result.segmentation.info
+    said = [f"{result.why_method[0].upper()}{result.why_method[1:]}."]
+    model = info.get("model") or {}
+    if "version" in model:
+        said.append(f"Trained model {model['name']} {model['version']}, run by {info.get('engine', 'ONNX Runtime')}.")
+    if info.get("expected_right") is not None:
+        n = result.segmentation.n_regions
+        said.append(
+            f"Of {plural(n, 'particle')} about {format_share(info['expected_right'])} are expected to be right."
+        )
+    if contours := info.get("contours"):
+        placed, drawn = contours["on_edge"], contours["as_labelled"]
+        said.append(f"Contours: {placed} on the edge of the grey, {drawn} as the network drew them.")
+    if result.segmentation.samples:
+        n = len(result.segmentation.samples)
+        said.append(f"{plural(n, 'Monte Carlo sample')}: the intervals hold the segmentation’s share.")
+    elif "version" in model:
+        said.append("No Monte Carlo samples, so the intervals lack the segmentation’s share: --set samples=8 adds it.")
+    if promise := info.get("promise"):
+        what = "false" if promise["kind"] == "false" else "missed"
+        said.append(f"Promised: at most {format_share(promise['alpha'])} {what} particles; see the notes.")
+    return said
+
+
 def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what made the result as pairs of words, hashes whole."""
     packages = ", ".join(f"{name} {version}" for name, version in provenance.get("packages", {}).items())

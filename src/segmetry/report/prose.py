@@ -48,6 +48,16 @@ REFERENCES = {
         "D. J. Groom, K. Yu, S. Rasouli, J. Polarinakis, A. C. Bovik, P. J. Ferreira, Automatic segmentation of "
         "inorganic nanoparticles in BF TEM micrographs, Ultramicroscopy 194 (2018) 25–34."
     ),
+    "neven": Reference(
+        "D. Neven, B. De Brabandere, M. Proesmans, L. Van Gool, Instance segmentation by jointly optimizing spatial "
+        "embeddings and clustering bandwidth, CVPR (2019) 8837–8845.",
+        "10.1109/CVPR.2019.00904",
+    ),
+    "yildirim": Reference(
+        "B. Yildirim, J. M. Cole, Bayesian particle instance segmentation for electron microscopy image "
+        "quantification, J. Chem. Inf. Model. 61 (2021) 1136–1149.",
+        "10.1021/acs.jcim.0c01455",
+    ),
     "miles": Reference(
         "R. E. Miles, The sampling, by quadrats, of planar aggregates, J. Microsc. 113 (1978) 257–267.",
         "10.1111/j.1365-2818.1978.tb00104.x",
@@ -78,9 +88,11 @@ _METHOD_SOURCES = {
     "hybrid": "groom",
     "hybrid-literal": "groom",
     "ndnt": "florin",
+    "particles": "neven",
+    "bpartis": "yildirim",
 }
-_IN_THE_SPIRIT = ("hybrid", "hybrid-literal")
-"""Methods that follow the idea of their source; what the source did exactly was not published."""
+_IN_THE_SPIRIT = ("hybrid", "hybrid-literal", "particles")
+"""Methods that follow the idea of their source, not its letter."""
 
 _WEIGHTS = {
     2: "WH/((W − 1 − Fx)(H − 1 − Fy)), which make up for the smaller chance of a large particle to lie whole inside "
@@ -159,7 +171,9 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     write.say(_sources_sentence(batch.rows))
     for note in batch.notes:
         write.say(note)
-    _say_segmentation(write, batch.recipe.as_dict().get("segment", {}), {})
+    used = {r["recipe"]["segment"]["method"]: r["recipe"]["segment"] for r in batch.rows}
+    for method in used.values() or (batch.recipe.as_dict()["segment"],):
+        _say_segmentation(write, method, {})
     ndim = max((len((row.get("pixel_size") or {}).get("spacing") or ()) for row in batch.rows), default=2)
     _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2))
     _say_recipe(write, provenance.as_dict())
@@ -231,6 +245,26 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
     polarity = {"dark": "dark particles on a brighter ground", "bright": "bright particles on a darker ground"}
     what = polarity.get(str(info.get("polarity", "")), "particles")
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
+    model, contours, promise = (info.get(k) or {} for k in ("model", "contours", "promise"))
+    if "version" in model:
+        write.say(
+            f"the network was {model['name']} {model['version']} (SHA-256 {model['sha256'][:12]}…), run by "
+            f"{info.get('engine', 'ONNX Runtime')}."
+        )
+    if contours.get("on_edge"):
+        n = contours["on_edge"] + contours["as_labelled"]
+        write.say(
+            f"the contours of {contours['on_edge']} of {plural(n, 'particle')} were moved to the half-height of their "
+            "edge; the others had no clear edge and were kept."
+            if contours["as_labelled"]
+            else "contours were moved to the half-height of their edges."
+        )
+    if promise:
+        what = "false" if promise["kind"] == "false" else "missed"
+        write.say(
+            f"particles below the score that promises at most {format_share(promise['alpha'])} {what} particles were "
+            f"left out ({promise['how']}; calibrated on {promise['n_groups']} {promise['unit']}s)."
+        )
     picking = info.get("picking") or {}
     before, kept = picking.get("n_before"), picking.get("n_kept")
     if before and kept is not None and kept < before:

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import numba
 import numpy as np
 from PIL import Image as Picture
 
 from segmetry.errors import ImageError, OptionError
 from segmetry.segment.bpartis_cluster import LEAST, cluster
+from segmetry.segment.doubt import DoubtSum
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import MASKS_AT_ONCE, Model, load_model
 from segmetry.segment.foreground import number_regions
@@ -21,9 +21,6 @@ from segmetry.types import Segmentation
 
 SIDE = 512
 """Every image is squeezed into a square of so many pixels."""
-
-_CLAMP = 1e-6
-"""Probabilities are kept so far from 0 and 1 where their entropy is taken."""
 
 
 class Averaged(NamedTuple):
@@ -54,46 +51,15 @@ def average_samples(samples: Iterable[np.ndarray]) -> Averaged:
 
     Notes
     -----
-    The mutual information is the entropy of the mean probability less the mean entropy, of the two outcomes particle
-    and background; probabilities are kept 1e-6 away from 0 and 1.
+    The information is that of `segmetry.segment.doubt`, for the two outcomes particle and background.
     """
-    n = 0
+    n, sums = 0, DoubtSum()
     for sample in samples:
-        if n == 0:
-            maps, (probability, entropy) = np.zeros(sample.shape), np.zeros((2, sample[4].size))
-        maps += sample
-        _add(np.ascontiguousarray(sample[4]).ravel(), probability, entropy)
+        maps = maps + sample if n else sample.astype(np.float64)
+        sums.add(sample[4])
         n += 1
-    if n == 0:
-        raise OptionError("average_samples needs at least one sample.")
-    information = np.maximum(binary_entropy(probability / n) - entropy / n, 0)
-    shape = maps.shape[1:]
-    return Averaged(
-        *(a.astype(np.float32) for a in (maps / n, *(x.reshape(shape) for x in (probability / n, information))))
-    )
-
-
-@numba.njit(cache=True, nogil=True)
-def _add(logit, probability, entropy):
-    """Add the probabilities of a sample's logits, and their entropies."""
-    for i in range(logit.size):
-        x = abs(np.float64(logit[i]))
-        other = np.exp(-x) / (1 + np.exp(-x))  # probability of the less likely outcome
-        probability[i] += 1 - other if logit[i] > 0 else other
-        other = max(other, _CLAMP)
-        entropy[i] -= other * np.log(other) + (1 - other) * np.log1p(-other)
-
-
-def binary_entropy(p: np.ndarray) -> np.ndarray:
-    """Return the entropy in nats of outcomes of probability `p`, kept 1e-6 away from 0 and 1.
-
-    Examples
-    --------
-    >>> binary_entropy(np.array([0.5, 0.1])).round(3)
-    array([0.693, 0.325])
-    """
-    p = np.clip(p, _CLAMP, 1 - _CLAMP)
-    return -p * np.log(p) - (1 - p) * np.log1p(-p)
+    doubt = sums.doubt()
+    return Averaged((maps / n).astype(np.float32), doubt.probability, doubt.mutual_information)
 
 
 def drop_uncertain(labels: np.ndarray, uncertainty: np.ndarray, threshold: float) -> np.ndarray:
@@ -177,6 +143,10 @@ class Bpartis(Method):
             raise OptionError("bpartis: model is missing; name the folder of a trained model, model=path.")
         if self.threshold is not None and not self.samples:
             raise OptionError("bpartis: a threshold needs samples; leave it out, or take samples=30.")
+
+    def check(self) -> None:
+        """Raise the error of a model that is missing or damaged."""
+        load_model(self.model)
 
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""

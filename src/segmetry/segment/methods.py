@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class Method:
         return {"method": self.name} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any] | None = None) -> Self:
+    def from_options(cls, options: Mapping[str, Any] | None = None) -> Method:
         """Return the record with some options changed; texts such as ``"0.5"`` become the option's type.
 
         Raises
@@ -165,6 +165,13 @@ class Method:
     def run(self, scene: Scene) -> Segmentation:
         """Return labels; `segment` adds the record and checks the pixels."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise the error that every image would meet, such as a model that cannot be read."""
+
+    def for_ndim(self, ndim: int) -> Method:
+        """Return the method that is run on an image of so many axes: this one, unless it leaves the choice open."""
+        return self
 
     def check_ndim(self, ndim: int) -> None:
         """Raise an `ImageError` where the method cannot take an image of so many dimensions."""

@@ -20,7 +20,7 @@ _LARGEST = 1e12
 
 def segment(
     image: Image | np.ndarray,
-    method: str | Mapping[str, Any] | Method = "hybrid",
+    method: str | Mapping[str, Any] | Method = "auto",
     *,
     options: Mapping[str, Any] | None = None,
 ) -> Segmentation:
@@ -32,9 +32,10 @@ def segment(
         (M, N) image or (P, M, N) volume of real numbers. It is not changed. Where `Image.ignore` is True, and where
         pixels are not finite, nothing is found.
     method : str, mapping or Method
-        Name of a method (`METHODS` has them all), or its record.
+        Name of a method (`METHODS` has them all), or its record. Default: ``particles`` for images, ``otsu`` for
+        volumes.
     options : mapping, optional
-        Options that differ from the method's defaults.
+        Options that differ from the method's defaults; without a method's name those of ``particles``.
 
     Returns
     -------
@@ -66,6 +67,7 @@ def segment(
         raise ImageError(f"{image.name}: axes {image.axes!r} hold more than space; pick one page or channel first.")
     if image.pixels.dtype.kind not in "biuf":
         raise ImageError(f"{image.name}: pixels are {image.pixels.dtype}; segment needs real numbers.")
+    record = record.for_ndim(image.pixels.ndim)
     record.check_ndim(image.pixels.ndim)
 
     finite = as_finite(image.pixels, image.ignore)

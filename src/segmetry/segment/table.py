@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
+from segmetry.segment.auto import Auto
 from segmetry.segment.bpartis import Bpartis
 from segmetry.segment.gmm import Gmm
 from segmetry.segment.hybrid import Hybrid
@@ -18,7 +19,7 @@ from segmetry.segment.particles import Particles
 from segmetry.segment.threshold import Threshold
 
 METHODS: dict[str, type[Method]] = {
-    m.name: m for m in (Particles, Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt, Gmm, Bpartis)
+    m.name: m for m in (Auto, Particles, Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt, Gmm, Bpartis)
 }
 """Every method by its name."""
 
