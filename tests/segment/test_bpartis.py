@@ -17,7 +17,6 @@ from segmetry.segment import bpartis
 from segmetry.segment.bpartis import (
     Bpartis,
     average_samples,
-    binary_entropy,
     drop_uncertain,
     find_particles,
     nearest,
@@ -182,9 +181,6 @@ class TestSamples:
         found = average_samples([one * 0 + 40, one * 0 - 40])
         # Each sample keeps the entropy of a probability of 1e-6.
         np.testing.assert_allclose(found.information, np.log(2) - 1e-6 * (1 + np.log(1e6)), rtol=1e-6)
-
-    def test_entropy_is_finite_at_the_ends(self):
-        np.testing.assert_allclose(binary_entropy(np.array([0.0, 1.0])), 1e-6 * (1 + np.log(1e6)), rtol=1e-5)
 
     def test_particles_at_or_above_the_threshold_are_dropped(self):
         labels = np.array([[1, 1, 0, 2], [3, 3, 3, 2]])

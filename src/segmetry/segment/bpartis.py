@@ -55,7 +55,9 @@ def average_samples(samples: Iterable[np.ndarray]) -> Averaged:
     """
     n, sums = 0, DoubtSum()
     for sample in samples:
-        maps = maps + sample if n else sample.astype(np.float64)
+        if n == 0:
+            maps = np.zeros(sample.shape)
+        maps += sample
         sums.add(sample[4])
         n += 1
     doubt = sums.doubt()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from segmetry.errors import OptionError
@@ -38,48 +40,78 @@ class Doubt(NamedTuple):
     mutual_information: np.ndarray
 
 
-def binary_entropy(p: np.ndarray) -> np.ndarray:
-    """Return the entropy in nats of outcomes of probability `p`.
-
-    Examples
-    --------
-    >>> binary_entropy(np.array([0.5, 0.1])).round(3)
-    array([0.693, 0.325])
-    """
-    p = np.clip(p, NEAREST, 1 - NEAREST)
-    return -(p * np.log(p) + (1 - p) * np.log1p(-p))
-
-
-def doubt_of(samples: Iterable[np.ndarray]) -> Doubt:
-    """Return the doubt that samples of a probability leave.
-
-    Parameters
-    ----------
-    samples : iterable of arrays, all of one shape
-        Probabilities; they are taken one at a time.
-
-    Raises
-    ------
-    OptionError
-        If there is no sample.
+class DoubtSum:
+    """Samples of logits of one event per pixel, added up one at a time; only sums are kept.
 
     Examples
     --------
     Two samples that are sure of opposite things: all doubt is about the model.
 
-    >>> sure = doubt_of([np.array([0.0]), np.array([1.0])])
-    >>> sure.expected_entropy.round(3), sure.mutual_information.round(3)
+    >>> sums = DoubtSum()
+    >>> sums.add(np.array([-40.0]))
+    >>> sums.add(np.array([40.0]))
+    >>> sums.doubt().expected_entropy.round(3), sums.doubt().mutual_information.round(3)
     (array([0.], dtype=float32), array([0.693], dtype=float32))
     """
-    n, probability, expected = 0, np.zeros(()), np.zeros(())
-    for p in samples:
-        n, probability, expected = n + 1, probability + p, expected + binary_entropy(p)
-    if n == 0:
-        raise OptionError("doubt_of needs at least one sample.")
-    mean = probability / n
-    entropy, expected = binary_entropy(mean), expected / n
-    parts = mean, entropy, expected, np.maximum(entropy - expected, 0)
-    return Doubt(*(np.asarray(a, np.float32) for a in parts))
+
+    def __init__(self) -> None:
+        self._n, self._probability, self._entropy = 0, np.zeros(0), np.zeros(0)
+
+    def add(self, logit: np.ndarray) -> None:
+        """Add a sample; all are arrays of one shape."""
+        if not self._n:
+            self._probability, self._entropy = np.zeros((2, *logit.shape))
+        self._n += 1
+        _add(np.ascontiguousarray(logit).ravel(), self._probability.ravel(), self._entropy.ravel())
+
+    def doubt(self) -> Doubt:
+        """Return the doubt that the samples leave.
+
+        Raises
+        ------
+        OptionError
+            If there is no sample.
+        """
+        if not self._n:
+            raise OptionError("doubt needs at least one sample.")
+        parts = np.empty((4, *self._probability.shape), np.float32)
+        _finish(self._probability.ravel(), self._entropy.ravel(), self._n, *(p.ravel() for p in parts))
+        return Doubt(*parts)
+
+
+def doubt_of(logits: Iterable[np.ndarray]) -> Doubt:
+    """Return the doubt that samples of a logit leave, which are taken one at a time; see `DoubtSum`."""
+    sums = DoubtSum()
+    for logit in logits:
+        sums.add(logit)
+    return sums.doubt()
+
+
+@numba.njit(cache=True, nogil=True)
+def _entropy(rare):
+    """Entropy of two outcomes by the probability of the less likely one."""
+    rare = max(rare, NEAREST)
+    return -(rare * math.log(rare) + (1 - rare) * math.log1p(-rare))
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(logit, probability, entropy):
+    """Add the probabilities of a sample's logits, and their entropies."""
+    for i in range(logit.size):
+        x = np.float64(logit[i])
+        odds = math.exp(-abs(x))
+        rare = odds / (1 + odds)
+        probability[i] += 1 - rare if x > 0 else rare
+        entropy[i] += _entropy(rare)
+
+
+@numba.njit(cache=True, nogil=True)
+def _finish(probability, entropy, n, mean, total, expected, information):
+    """Write the four parts of `Doubt` from sums over n samples."""
+    for i in range(probability.size):
+        p = probability[i] / n
+        whole, part = _entropy(min(p, 1 - p)), entropy[i] / n
+        mean[i], total[i], expected[i], information[i] = p, whole, part, max(whole - part, 0.0)
 
 
 def mean_over(labels: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from segmetry.errors import OptionError
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.io.model_folder import Card, shipped_models
-from segmetry.segment.doubt import Doubt, doubt_of
+from segmetry.segment.doubt import Doubt, DoubtSum, doubt_of
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
@@ -124,7 +124,7 @@ class Particles(Method):
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
         samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         if doubt is None:
-            doubt = doubt_of([_sigmoid(main.seed)])
+            doubt = doubt_of([main.seed])
         whole = _Paste(frame, scene.pixels.shape, pixels.shape)
         return Segmentation(
             whole.labels(labels),
@@ -211,15 +211,15 @@ class Particles(Method):
             return [], None
         runs = _sampled_runs(model, draw_keep(model.card.dropout, self.samples, self.seed))
         passes = self._passes(model.card, turns=1)
-        labels, seeds = [], []
+        labels, sums = [], DoubtSum()
         for run in runs:
             found, seed = search(pixels, valid, run, plan, passes)
             kept = self._kept(found, model.card, promise).labels
             if self.refine:
                 kept = _numbered(refine_contours(grey, kept, valid=valid).labels)
             labels.append(pick_particles(kept, self.pick, valid).labels)
-            seeds.append(_sigmoid(seed))
-        return labels, doubt_of(seeds)
+            sums.add(seed)
+        return labels, sums.doubt()
 
 
 def candidates(
@@ -288,10 +288,6 @@ def _survivors(scores: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.
     old = np.zeros(int(after.max(initial=0)) + 1, int)
     old[after.ravel()] = before.ravel()
     return scores[old[1:] - 1]
-
-
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit.astype(np.float64)))
 
 
 class _Paste(NamedTuple):

@@ -15,7 +15,7 @@ from segmetry.io.onnx_bytes import refuse_outside_files
 ENGINES = ("auto", "cpu", "cuda", "openvino")
 """What can run a network: ``auto`` is a GPU if ONNX Runtime has one, else the CPU."""
 
-LARGE = 2**22
+LARGE = 2**21
 """Pixels of a run after which ONNX Runtime gives its memory back. It would keep all of it, and ask for more than it
 needs: measured 890 instead of 640 MB at 2976 x 3104. The system takes a while to find it anew: 13 % of the run there.
 """
