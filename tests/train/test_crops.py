@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segmetry.train.crops import CropOptions, Crops, draw_crop, prepare
-from segmetry.train.data import Example, hash_examples, pack, typical_side, unpack
+from segmetry.train.data import Example, hash_examples, pack, unpack
 
 PLAIN = CropOptions(side=64, invert=0, blur=0, noise=0, shade=0, text=0)
 
@@ -67,13 +67,6 @@ def test_normalised_crops_have_the_typical_size(example):
         areas.append(area.max() * 4)
     # The zoom is held below 1.4: 20 px become 28.
     assert np.median(areas) == pytest.approx(28**2, rel=0.1)
-
-
-def test_typical_side_by_hand():
-    labels = np.zeros((30, 30), int)
-    labels[0:2, 0:2], labels[5:15, 5:15], labels[20:22, 0:3] = 1, 2, 3
-    assert typical_side(labels) == 10  # of 110 px in all, 100 belong to one particle
-    assert np.isnan(typical_side(np.zeros((3, 3), int)))
 
 
 def test_packed_examples_come_back(tmp_path, example):

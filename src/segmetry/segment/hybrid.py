@@ -17,7 +17,14 @@ from segmetry.segment.edges import place_edges
 from segmetry.segment.foreground import ByForeground, Found, View, number_regions
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
 from segmetry.segment.methods import option
-from segmetry.segment.objects import components, fill_holes, half_height, large_components, remove_small
+from segmetry.segment.objects import (
+    components,
+    fill_holes,
+    half_height,
+    large_components,
+    remove_small,
+    typical_area,
+)
 from segmetry.segment.plausibility import cues, score, slope_of
 from segmetry.segment.split import split_touching
 
@@ -217,12 +224,3 @@ def candidate_mask(pixels: np.ndarray, candidate: Candidate, levels: Levels, sho
     if candidate.level == "flat":
         return (pixels - mean > level).view(np.uint8)
     return ((pixels > level) & (pixels > mean)).view(np.uint8)
-
-
-def typical_area(areas: np.ndarray) -> float:
-    """Return the area-weighted median of areas: half of all that is covered belongs to larger particles. 0 for none."""
-    if areas.size == 0 or areas.sum() == 0:
-        return 0.0
-    rising = np.sort(areas)
-    covered = np.cumsum(rising)
-    return float(rising[np.searchsorted(covered, covered[-1] / 2)])

@@ -42,6 +42,15 @@ def label_areas(labels, n):
     return area
 
 
+def typical_area(areas: np.ndarray) -> float:
+    """Return the area-weighted median of areas: half of all that is covered belongs to larger particles. 0 for none."""
+    if areas.size == 0 or areas.sum() == 0:
+        return 0.0
+    rising = np.sort(areas)
+    covered = np.cumsum(rising)
+    return float(rising[np.searchsorted(covered, covered[-1] / 2)])
+
+
 def large_components(mask: np.ndarray, min_size: int) -> np.ndarray:
     """Return labels of the 4-connected components of a 2D mask of at least `min_size` pixels; 0 for the others."""
     found = components(mask)

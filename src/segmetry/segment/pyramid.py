@@ -14,6 +14,7 @@ import numpy as np
 from segmetry.errors import OptionError, ShapeMismatchError
 from segmetry.segment.grouping import Grouped, group
 from segmetry.segment.merging import Box, areas, fill, merge, select
+from segmetry.segment.objects import typical_area
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Network: image (M, N) of float32, perhaps a view, with sides that are multiples of `GRAIN`, to maps (4, M / stride,
@@ -148,10 +149,7 @@ def typical_side(area: np.ndarray) -> float:
     >>> typical_side(np.array([4, 4, 4, 100, 64]))
     10.0
     """
-    area = np.sort(area[area > 0]).astype(float)
-    if not area.size:
-        return math.nan
-    return float(np.sqrt(area[np.searchsorted(np.cumsum(area), area.sum() / 2)]))
+    return math.sqrt(typical_area(area)) or math.nan
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segmetry.train.data import Example, pyramid, typical_side
+from segmetry.segment.pyramid import typical_side
+from segmetry.train.data import Example, pyramid
 
 UNKNOWN = 65535
 """Label of what lies outside of an image, while it is warped."""
@@ -71,7 +72,7 @@ def prepare(example: Example) -> Prepared:
         example.labels.astype(np.uint16),
         float(pixels.mean(dtype=np.float64)),
         max(float(pixels.std(dtype=np.float64)), 1e-6),
-        typical_side(example.labels),
+        typical_side(np.bincount(example.labels.ravel())[1:]),
     )
 
 

@@ -77,16 +77,6 @@ def hash_examples(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def typical_side(labels: np.ndarray) -> float:
-    """Return the area-weighted median of the square root of the particles' areas, in px; nan without particles."""
-    area = np.bincount(labels.ravel())[1:].astype(float)
-    area = np.sort(area[area > 0])
-    if not area.size:
-        return float("nan")
-    share = np.cumsum(area) / area.sum()
-    return float(np.sqrt(area[np.searchsorted(share, 0.5)]))
-
-
 def pyramid(pixels: np.ndarray, levels: int = LEVELS) -> list[np.ndarray]:
     """Return an image at full resolution and halved again and again, by the mean of pixels."""
     out = [pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)]

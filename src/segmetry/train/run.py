@@ -16,10 +16,11 @@ from segmetry.io.atomic import atomic
 from segmetry.io.model_folder import Card, write_model_folder
 from segmetry.nets.export import Exported, export
 from segmetry.segment.engine import load_model
+from segmetry.segment.pyramid import typical_side
 from segmetry.train.bpartis_task import BPartISTask
 from segmetry.train.calibrate import calibration, score_examples
 from segmetry.train.crops import Crops
-from segmetry.train.data import Example, hash_examples, pack, typical_side, unpack
+from segmetry.train.data import Example, hash_examples, pack, unpack
 from segmetry.train.loop import Task, fit
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
@@ -112,7 +113,7 @@ def make_card(
     seconds: float,
 ) -> Card:
     """Return the card of a trained network: what it is, and what it was trained on."""
-    sides = [side for e in training if (side := typical_side(e.labels)) > 0]
+    sides = [side for e in training if (side := typical_side(np.bincount(e.labels.ravel())[1:])) > 0]
     published = recipe.network == "bpartis"
     return Card(
         name=name,
