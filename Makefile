@@ -1,12 +1,15 @@
 # make demo: the main job on two images.   make test: everything.   Both set up .venv first.
+# make model: train the model that ships anew (hours), from the EMPS images in SEGMETRY_DATA.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(VENV)/.torch
+SEGMETRY_DATA ?= ../shared/data
+EMPS := $(SEGMETRY_DATA)/emps
 PARALLEL := -n auto --dist loadfile  # a process per core, each with whole files of tests
 
-.PHONY: demo test test-fast test-core lint docs bench clean
+.PHONY: demo test test-fast test-core lint docs model clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +39,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+model: $(TORCH)
+	$(BIN)/segmetry train $(EMPS)/images $(EMPS)/segmaps --groups $(EMPS)/dois.csv --recipe docs/models/particles/recipe.yaml -o out/particles
 
 docs: $(STAMP)
 	$(BIN)/python -m segmetry.cli.reference docs/reference
