@@ -29,6 +29,10 @@ LIMIT = 5.0
 CONTEXT = 48
 """What the network is shown round a gap, in px of its input: it needs surroundings to know a particle."""
 
+FEW = 3
+"""Fewer small particles than this in the first pass may be specks: 14 of 183 micrographs had one or two, none had more.
+"""
+
 TURNS = ((0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True))
 """Quarter turns, and whether the image is mirrored before: the order in which averaging takes them."""
 
@@ -62,6 +66,9 @@ class Passes:
     large : float
         Where particles of more than this side (px of the second pass) were seen, they are searched at a zoom of their
         own; of two findings of the same thing the one with the higher score stays.
+    small : float
+        Where `FEW` particles or more of less than this side (px of the second pass) were seen, a few huge ones set its
+        zoom: they too are searched at a zoom of their own, beside what the second pass found larger than that.
     seed_threshold, free, min_area
         See `group`.
     """
@@ -77,6 +84,7 @@ class Passes:
     sure: float = 0.95
     hint: float = 0.15
     large: float = 192.0
+    small: float = 12.0
     seed_threshold: float = 0.9
     free: float = 0.7
     min_area: int = 20
@@ -164,6 +172,8 @@ class Plan:
         Of the second pass.
     large : float or None
         Zoom of the search for particles far larger than the typical one.
+    small : float or None
+        Zoom of the search for particles too small for the second pass.
     seen : (m, n) array of float32
         Largest seed logit that the first pass saw, on a coarse grid.
     """
@@ -171,6 +181,7 @@ class Plan:
     typical: float
     zoom: float
     large: float | None
+    small: float | None
     seen: np.ndarray
 
 
@@ -191,7 +202,9 @@ def plan_search(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: 
     zoom = float(np.clip(o.side / typical, lowest, highest)) if typical > 0 else highest
     huge = area[np.sqrt(area) * zoom > o.large]
     own = max(o.side / typical_side(huge), lowest) if huge.size and zoom > lowest else None
-    return Plan(typical, zoom, own, seen)
+    tiny = area[(area > 0) & (np.sqrt(area) * zoom < o.small)]
+    finer = min(o.side / typical_side(tiny), highest) if tiny.size >= FEW else 0.0
+    return Plan(typical, zoom, own, finer if finer > zoom else None, seen)
 
 
 def search(
@@ -205,6 +218,13 @@ def search(
         again, _ = _search(pixels, valid, run, plan.large, o, seen)
         again = select(again, np.sqrt(areas(again)) * zoom > o.large / 2)
         found = merge(found, again, free=o.free, min_area=o.min_area)
+    if plan.small is not None:
+        again, _ = _search(pixels, valid, run, plan.small, o, seen)
+        again = select(again, np.sqrt(areas(again)) * zoom < 2 * o.small)
+        visible = np.sqrt(areas(found)) * zoom >= o.small
+        again = merge(select(found, ~visible), again, free=o.free, min_area=o.min_area)
+        everywhere = (slice(0, pixels.shape[0]), slice(0, pixels.shape[1]))
+        found = fill(select(found, visible), [(everywhere, again)], free=o.free, min_area=o.min_area)
     for _ in range(o.fill):
         if 1.5 * zoom > o.finest:
             break
@@ -237,8 +257,9 @@ def find_particles(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passe
     -----
     A network knows particles of the sizes it has learned. Pass 1 runs it at half resolution (and coarser on large
     images) to find the typical side; pass 2 at the zoom that brings this side to 64 px, and what it finds is painted at
-    full resolution. Particles far larger than the typical one are looked for at their own zoom, and gaps are filled
-    from finer zooms, only in boxes about the places where a coarser map saw something that became no particle.
+    full resolution. Particles far larger than the typical one, and those far smaller, are looked for at their own zoom,
+    and gaps are filled from finer zooms, only in boxes about the places where a coarser map saw something that became
+    no particle.
     """
     if not pixels.size:
         return group(np.zeros((4, 0, 0), np.float32), shape=pixels.shape)
