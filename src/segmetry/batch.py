@@ -81,8 +81,10 @@ def _same_model(info: dict[str, Any], recipe: Recipe) -> bool:
     """Return whether a result was made with the model that the recipe's method would run now."""
     from segmetry.io.model_folder import read_card, resolve_model
 
-    made = (info.get("model") or {}).get("sha256")
-    return not made or read_card(resolve_model(getattr(recipe.method, "model", ""))).sha256 == made
+    made = info.get("model") or {}
+    if "version" not in made:  # no model, or one of another library
+        return True
+    return read_card(resolve_model(getattr(recipe.method, "model", ""))).sha256 == made["sha256"]
 
 
 def clear(folder: Path) -> None:

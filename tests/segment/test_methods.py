@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import tiny_bpartis
+from drawn_disks import CENTRES, RADII, disks
 
 from segmetry import Image
 from segmetry.errors import ImageError, OptionError
@@ -18,8 +19,8 @@ from segmetry.types import Calibration
 NEEDED = {"threshold": {"value": 105.0}}
 """Options without which a method cannot be built; `model_of_bpartis` adds those of that method."""
 
-FINDERS = [name for name in METHODS if name != "auto"]
-"""Methods that find particles; `auto` only chooses one of them."""
+FINDERS = [name for name in METHODS if name not in ("auto", "cellpose", "stardist")]
+"""Methods that find particles: `auto` only chooses one of them, two run a library that is not here."""
 
 GO_ON = ("particles",)
 """Methods that let a particle go on below letters and broken pixels that cover a part of it, at most half."""
@@ -28,23 +29,6 @@ GO_ON = ("particles",)
 @pytest.fixture(scope="session", autouse=True)
 def model_of_bpartis(tmp_path_factory):
     NEEDED["bpartis"] = {"model": str(tiny_bpartis.write(tmp_path_factory.mktemp("bpartis") / "model")), "samples": 0}
-
-
-def disks(centres, radii, shape=(160, 200), *, background=150.0, particle=60.0, noise=4.0, seed=0):
-    """Return a uint8 image of blurred disks and its true labels."""
-    rng = np.random.default_rng(seed)
-    i, j = np.mgrid[: shape[0], : shape[1]]
-    image, labels = np.full(shape, background), np.zeros(shape, np.int32)
-    for k, ((row, column), radius) in enumerate(zip(centres, radii), start=1):
-        distance = np.hypot(i - row, j - column) - radius
-        cover = 1 / (1 + np.exp(2 * distance))
-        image += (particle - background) * cover * (labels == 0)
-        labels[distance < 0] = k
-    return np.clip(image + rng.normal(0, noise, shape), 0, 255).round().astype(np.uint8), labels
-
-
-CENTRES = [(30, 30), (40, 110), (100, 60), (110, 150), (75, 175)]
-RADII = [14, 17, 20, 16, 12]
 
 
 @pytest.mark.parametrize("name", FINDERS)

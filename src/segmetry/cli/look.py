@@ -88,8 +88,8 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
         print("\nOptions of one: segmetry methods NAME. Set them with --set KEY=VALUE.")
         return 0
     print(f"{name}: {METHODS[name].summary}\n")
-    if rows := field_rows(METHODS[name]):
-        _print_rows(rows)
+    if options := field_rows(METHODS[name]):
+        _print_rows(options)
     else:
         print(f"{inspect.getdoc(METHODS[name])}")
     if facts := _model_rows(METHODS[name]):

@@ -23,6 +23,9 @@ _COMMANDS = (
     "info",
     "methods",
     "measures",
+    "train",
+    "study threshold",
+    "study capacity",
     "simulate particles",
     "demo",
 )

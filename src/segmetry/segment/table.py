@@ -14,12 +14,28 @@ from segmetry.segment.hybrid_literal import HybridLiteral
 from segmetry.segment.local import Local
 from segmetry.segment.methods import Method
 from segmetry.segment.ndnt import Ndnt
+from segmetry.segment.others import Cellpose, Stardist
 from segmetry.segment.otsu import MultiOtsu, Otsu
 from segmetry.segment.particles import Particles
 from segmetry.segment.threshold import Threshold
 
 METHODS: dict[str, type[Method]] = {
-    m.name: m for m in (Auto, Particles, Hybrid, HybridLiteral, Threshold, Otsu, MultiOtsu, Local, Ndnt, Gmm, Bpartis)
+    m.name: m
+    for m in (
+        Auto,
+        Particles,
+        Hybrid,
+        HybridLiteral,
+        Threshold,
+        Otsu,
+        MultiOtsu,
+        Local,
+        Ndnt,
+        Gmm,
+        Bpartis,
+        Cellpose,
+        Stardist,
+    )
 }
 """Every method by its name."""
 

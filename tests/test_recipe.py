@@ -1,0 +1,108 @@
+"""A recipe is data: which method it stands for, what options change, and what a result keeps of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from segmetry import Image
+from segmetry.batch import hash_file, is_done
+from segmetry.errors import OptionError
+from segmetry.pipeline import analyse
+from segmetry.recipe import Recipe
+
+
+def picture() -> Image:
+    """Return a dark disk."""
+    rows, cols = np.mgrid[:100, :120]
+    return Image(np.where(np.hypot(rows - 50, cols - 60) < 20, 60, 180).astype(np.uint8))
+
+
+def stack() -> Image:
+    """Return a dark ball."""
+    z, y, x = np.mgrid[:30, :40, :40]
+    return Image(np.where((z - 15) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 81, 60, 180).astype(np.uint8))
+
+
+class TestDefault:
+    def test_it_leaves_the_method_open(self):
+        assert Recipe().as_dict()["segment"] == {"method": "auto"}
+        assert Recipe.from_yaml("{}") == Recipe() == Recipe.from_yaml(Recipe().to_yaml())
+
+    @pytest.mark.parametrize(("image", "name", "kind"), [(picture, "particles", "images"), (stack, "otsu", "volumes")])
+    def test_a_result_names_the_method_whole_and_why(self, image, name, kind):
+        result = analyse(image())
+        assert result.recipe == Recipe.build(name)
+        summary = json.loads(json.dumps(result.summary(), default=str))
+        assert summary["method"] == {"name": name, "why": f"the default for {kind}"}
+        assert summary["n"] == 1
+        again = analyse(image(), Recipe.from_dict(summary["recipe"]))
+        assert again.summary()["recipe_sha256"] == summary["recipe_sha256"]
+        assert again.summary()["method"] == {"name": name, "why": "asked for"}
+        np.testing.assert_array_equal(again.segmentation.labels, result.segmentation.labels)
+
+
+class TestOptions:
+    def test_without_a_method_they_are_those_of_particles(self):
+        recipe = Recipe.build(options={"samples": 8, "level": 0.9})
+        assert (recipe.method.name, recipe.method.samples, recipe.statistics.level) == ("particles", 8, 0.9)
+        assert Recipe.from_yaml("segment: {samples: 8}").method == recipe.method
+
+    def test_statistics_alone_leave_the_method_open(self):
+        assert Recipe.build(options={"level": 0.9, "seed": 3}).method.name == "auto"
+
+    def test_the_seed_is_for_both(self):
+        recipe = Recipe.build("particles", options={"seed": 7})
+        assert (recipe.method.seed, recipe.statistics.seed) == (7, 7)
+        assert Recipe.build("otsu", options={"seed": 7}).statistics.seed == 7, "otsu has none"
+
+    def test_those_of_a_recipe_hold_unless_they_are_changed(self):
+        text = "segment: {method: particles, samples: 4, seed: 5}\nstatistics: {seed: 6, level: 0.8}\n"
+        recipe = Recipe.from_yaml(text).with_options(options={"refine": False})
+        assert (recipe.method.samples, recipe.method.refine, recipe.method.seed) == (4, False, 5)
+        assert (recipe.statistics.seed, recipe.statistics.level) == (6, 0.8)
+        other = recipe.with_options("otsu", {"min_size": 9})
+        assert (other.method.name, other.method.min_size, other.statistics.level) == ("otsu", 9, 0.8)
+
+    def test_one_that_another_method_has_names_the_others(self):
+        with pytest.raises(OptionError, match=r"particles, .* has no option 'polarity'; hybrid.*otsu.* -m"):
+            Recipe.build(options={"polarity": "dark"})
+        with pytest.raises(OptionError, match="option of particles 'polarity'"):
+            Recipe.build("particles", options={"polarity": "dark"})
+
+    def test_one_threshold_at_most(self):
+        with pytest.raises(OptionError, match="one of threshold, false_share, miss_rate"):
+            Recipe.build(options={"threshold": 0.5, "false_share": 0.1})
+
+
+@pytest.fixture
+def done(tmp_path):
+    """Folder of a result of the default recipe, its input, and its summary."""
+    from segmetry.io import write_image
+    from segmetry.pipeline import write_numbers
+    from segmetry.report import write_result
+
+    path = tmp_path / "a.tif"
+    write_image(path, picture())
+    result = analyse(path)
+    write_result(result, tmp_path / "a")
+    write_numbers(result, tmp_path / "a")
+    return tmp_path / "a", path
+
+
+class TestIsDone:
+    def test_the_default_is_done_by_the_method_that_it_stands_for(self, done):
+        assert is_done(*done, Recipe())
+        assert is_done(*done, Recipe.build("particles"))
+        assert not is_done(*done, Recipe.build("otsu"))
+        assert not is_done(*done, Recipe.build(options={"samples": 2}))
+
+    def test_another_model_is_another_result(self, done):
+        folder, path = done
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        assert summary["input_sha256"] == hash_file(path)
+        summary["segmentation"]["model"]["sha256"] = "0" * 64
+        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        assert not is_done(folder, path, Recipe())
