@@ -301,7 +301,7 @@ def sheet(folder: Path, names: list[str]) -> None:
         tiles = []
         for name in names[start : start + 12]:
             image, truth = read(name)
-            found = segment(image)
+            found = segment(image, "hybrid")
             tile = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
             for labels, colour in ((truth, (60, 60, 255)), (found.labels, (60, 255, 60))):
                 edge = (labels != np.roll(labels, 1, 0)) | (labels != np.roll(labels, 1, 1))

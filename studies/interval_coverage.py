@@ -344,7 +344,7 @@ def run_images(kind: str, n_sets: int, seed: int, pairs: np.ndarray) -> dict[str
         spacing = math.exp(np.random.default_rng([own, 999]).normal(0, REL_UNCERTAINTY))
         calibration = Calibration((spacing, spacing), "nm", REL_UNCERTAINTY, "scale bar")
         image = dataclasses.replace(scene.image, calibration=calibration)
-        table = measure(segment(image), image, measures=columns)
+        table = measure(segment(image, "hybrid"), image, measures=columns)
         place: dict[str, Any] = {"frame_shape": image.spatial_shape, "calibration": calibration}
         found = summarise(table, **place)
         for name, value in true.items():

@@ -16,7 +16,7 @@ from segmetry.cli.app import app
 from segmetry.cli.demo import MICROGRAPH
 from segmetry.cli.options import parse_settings
 from segmetry.cli.simulations import write_scene
-from segmetry.recipe import Recipe
+from segmetry.recipe import DEFAULT_METHOD, Recipe
 from segmetry.synth import simulate
 
 ROOT = Path(__file__).parent.parent
@@ -135,7 +135,7 @@ def test_commands_exist(page):
 def settings_of(page: Path) -> Iterator[tuple[str, str]]:
     """Yield method and KEY=VALUE of every --set in a page's commands."""
     for words in itertools.chain.from_iterable(commands_of(t) for _, t in blocks(page, "sh", "bash", "shell")):
-        method = "hybrid"
+        method = DEFAULT_METHOD
         for option, value in itertools.pairwise(words):
             if option in ("-m", "--method"):
                 method = value

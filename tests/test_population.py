@@ -43,7 +43,7 @@ def images() -> dict[str, dict[str, np.ndarray]]:
         spacing = math.exp(np.random.default_rng([k, 999]).normal(0, REL_UNCERTAINTY))
         calibration = Calibration((spacing, spacing), "nm", REL_UNCERTAINTY, "scale bar")
         image = dataclasses.replace(scene.image, calibration=calibration)
-        table = measure(segment(image), image, measures=columns)
+        table = measure(segment(image, "hybrid"), image, measures=columns)
         drawn = measure(scene.labels, measures=columns)
         same = drawn.assign(equivalent_diameter=scene.truth["equivalent_diameter"].to_numpy()[drawn["label"] - 1])
         found = distribution(table, rel_uncertainty=REL_UNCERTAINTY).estimates
