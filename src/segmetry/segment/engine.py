@@ -82,8 +82,9 @@ class Model:
         shape = image.shape[1:]
         stride = self.card.stride
         maps = np.empty((len(masks), len(self.card.maps), *(math.ceil(n / stride) for n in shape)), np.float32)
-        sides = self._tile(shape, tile)
-        at_once = _masks_at_once(self.card, shape, sides, MEMORY)
+        memory = max(MEMORY - maps.nbytes, 0.7 * MEMORY)  # so that images of 8192 x 8192 stay below 3 GB in all
+        sides = self._tile(shape, tile, memory)
+        at_once = _masks_at_once(self.card, shape, sides, memory)
         for window in windows(shape, sides, reach_of(self.card)):
             inside = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(window, shape, strict=True))
             part = np.zeros((1, len(image), *(s.stop - s.start for s in window)), np.float32)
@@ -121,9 +122,9 @@ class Model:
             )
         return np.atleast_2d(masks), masks.ndim == 1
 
-    def _tile(self, shape: tuple[int, ...], tile: int | Sequence[int] | None) -> tuple[int, ...]:
+    def _tile(self, shape: tuple[int, ...], tile: int | Sequence[int] | None, memory: float) -> tuple[int, ...]:
         if tile is None:
-            return tile_within(self.card, shape, MEMORY)
+            return tile_within(self.card, shape, memory)
         sides = (tile,) * len(shape) if isinstance(tile, int) else tuple(tile)
         if len(sides) != len(shape) or min(sides) < 1:
             raise OptionError(f"a tile has {len(shape)} sides of 1 px or more, got {tile}.")

@@ -119,13 +119,15 @@ class Particles(Method):
             info["promise"] = promise.as_dict()
             score = float(self._chances(np.array([promise.threshold]), model.card)[0])
             notes.append(f"{promise.sentence} In the table that is a score of {score:.2f}.")
+        samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
+        seed = main.seed
+        del pixels, main  # of a large image, a lot of memory
         outlined = self._outlined(grey, found.labels, valid, info, notes)
         labels, picking = pick_particles(_numbered(outlined), self.pick, valid)
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
-        samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         if doubt is None:
-            doubt = doubt_of([main.seed])
-        whole = _Paste(frame, scene.pixels.shape, pixels.shape)
+            doubt = doubt_of([seed])
+        whole = _Paste(frame, scene.pixels.shape, grey.shape)
         return Segmentation(
             whole.labels(labels),
             "instance",
