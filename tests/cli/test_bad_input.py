@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from bad_files import MEASURED, REFUSED
 from cli_images import IMAGE_FILES, disks, is_whole, leftovers, read_json, read_rows, three_disks, write_tiff
+
+from segmetry.io.model_folder import shipped_models
 
 OTSU = ("-m", "otsu", "--scale", "none", "--jobs", "1")
 EVERYDAY = ("--jobs", "1")
@@ -196,6 +199,22 @@ class TestAskedWrongly:
         line = self.refuse(cli, tmp_path, *arguments)
         name = arguments[-1].partition("=")[0] or "KEY=VALUE"
         assert (arguments[0] if arguments[0] in ("--page", "--jobs") else name).strip("-") in line, line
+
+    def test_a_model_that_cannot_be_used(self, cli, tmp_path, monkeypatch):
+        folder = shutil.copytree(shipped_models()["particles"], tmp_path / "model")
+        given = ("--set", f"model={folder}")
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        (folder / "card.json").write_text(json.dumps(card | {"format": 99}), encoding="utf-8")
+        assert "newer" in self.refuse(cli, tmp_path, *given)
+        (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        (folder / "model.onnx").write_bytes(b"not a network")
+        assert "damaged" in self.refuse(cli, tmp_path, *given)
+        assert "model" in self.refuse(cli, tmp_path, "--set", f"model={tmp_path / 'none'}")
+        assert "0.1 % or less" in self.refuse(cli, tmp_path, "--set", "false_share=0.001")
+        monkeypatch.setattr("segmetry.segment.particles.shipped_models", dict)
+        line = self.refuse(cli, tmp_path, "-m", "particles")
+        assert "make model" in line
+        assert "-m hybrid" in line
 
     def test_an_input_that_is_missing(self, cli, tmp_path):
         line = self.refuse(cli, tmp_path, inputs=[tmp_path / "micrograf.tif"])

@@ -72,6 +72,7 @@ def test_the_terminal_says_what_was_found_and_stays_silent_else(measured):
     assert "14 particles" in stdout
     assert "0.5 nm" in stdout
     assert "D50" in stdout
+    assert "method: particles, the default for images\n" in stdout
     report = re.search(r"report: (.*)", stdout)
     assert report, "names the report to open"
     assert report.group(1).strip() == str(out / "micrograph" / "report.html")
@@ -352,6 +353,22 @@ def test_a_volume_is_measured_in_three_dimensions(cli, tmp_path):
     assert sorted(column(rows_, "equivalent_diameter")) == pytest.approx([32, 44], rel=0.015)
     assert sorted(column(rows_, "volume")) == pytest.approx([4 / 3 * math.pi * (2 * r) ** 3 for r in (8, 11)], rel=0.03)
     assert read_json(tmp_path / "out/summary.json")["n"] == 2
+    # It is what a volume gets where no method is named, beside an image that gets another.
+    write_tiff(tmp_path / "disks.tif", three_disks())
+    ran = cli("measure", tmp_path / "balls.npy", tmp_path / "disks.tif", "-o", tmp_path / "both", "-j", 1)
+    assert ran.code == 0
+    assert "method: otsu, the default for volumes (1 of 2)\n" in ran.out
+    assert "method: particles, the default for images (1 of 2)\n" in ran.out
+    summaries = {name: read_json(tmp_path / "both" / name / "summary.json") for name in ("balls", "disks")}
+    assert {k: s["recipe"]["segment"]["method"] for k, s in summaries.items()} == {
+        "balls": "otsu",
+        "disks": "particles",
+    }
+    assert [s["n"] for s in summaries.values()] == [2, 3]
+    assert yaml.safe_load((tmp_path / "both/recipe.yaml").read_text())["segment"] == {"method": "auto"}
+    page = (tmp_path / "both/report.html").read_text(encoding="utf-8")
+    assert "“otsu”" in page
+    assert "“particles”" in page
     # One plane of it is a picture: through both balls.
     ran = cli(
         "measure", tmp_path / "balls.npy", "-o", tmp_path / "plane", "-m", "otsu", "--scale", "none", "--page", 19

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from segmetry.cli.options import field_rows
 from segmetry.errors import SegmetryError, unknown_name
@@ -118,7 +118,7 @@ def _model_rows(method: type) -> list[tuple[str, str]]:
     if card.size_range:
         rows.append(("sizes", f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px (root of the area)"))
     for name, score in card.scores.items():
-        rows.append((name, _score(score)))
+        rows.append(("scores on" if name == "on" else name, _score(score)))
     if not card.scores:
         rows.append(("scores", "the card states none"))
     promises = [p for p in card.post.get("promises", ()) if p.get("threshold") is not None]
@@ -132,10 +132,10 @@ def _model_rows(method: type) -> list[tuple[str, str]]:
 def _score(score: object) -> str:
     """Return a score of a card as text: a number, or a value with its interval."""
     if isinstance(score, Mapping):
-        value, low, high = (score.get(k) for k in ("value", "low", "high"))
-        if isinstance(value, int | float) and isinstance(low, int | float) and isinstance(high, int | float):
-            return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-        return ", ".join(f"{k} {_score(v)}" for k, v in score.items())
+        score = [score[k] for k in ("value", "low", "high") if k in score] or [str(v) for v in score.values()]
+    if isinstance(score, Sequence) and not isinstance(score, str):
+        first, *interval = map(_score, score)
+        return f"{first} [{', '.join(interval)}]" if interval else first
     return f"{score:.3f}" if isinstance(score, float) else str(score)
 
 
