@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import cv2
@@ -25,9 +25,10 @@ from segmetry.segment.pyramid import Passes, Plan, plan_search, search
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Segmentation, frame_of
 
-UNSURE = 0.7
-"""Mean chance of the particles to be right below which the user is warned: the image may be of another kind. It was
-below on 3 of 74 micrographs that the network had not seen, and on most photographs and textures."""
+UNSURE, MURKY = 0.7, 0.5
+"""Mean chance to be right, of the particles that are kept and of all candidates, below which the user is warned: the
+image may be of another kind. So it was on 5 of 74 micrographs that the network had not seen, and on all five pictures
+of something else (letters, clouds, a cat, a photographer, grass) in which it kept anything."""
 
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
@@ -116,9 +117,10 @@ class Particles(Method):
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
         if promise:
-            info["promise"] = promise.as_dict()
-            score = float(self._chances(np.array([promise.threshold]), model.card)[0])
-            notes.append(f"{promise.sentence} In the table that is a score of {score:.2f}.")
+            # Its threshold is on raw scores, those of the table are chances: the same particles, told in one scale.
+            told = replace(promise, threshold=float(self._chances(np.array([promise.threshold]), model.card)[0]))
+            info["promise"] = told.as_dict()
+            notes.append(told.sentence)
         samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         seed = main.seed
         del pixels, main  # of a large image, a lot of memory
@@ -260,16 +262,15 @@ def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray]
 def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Sequence[str]:
     """Return what the user should know: nothing found, an unlike image, particles of unlike size."""
     remarks = []
-    if not found.scores.size:
-        best = (
-            f"the best of {candidates.size} candidates has a score of {candidates.max():.2f}" if candidates.size else ""
-        )
-        remarks.append(f"no particle was found: {best or 'the network saw nothing like one'}")
-    if found.scores.size and found.scores.mean() < UNSURE:
+    n, kept = candidates.size, found.scores
+    if not kept.size:
+        best = f"the best of {n} candidates has a score of {candidates.max():.2f}" if n else "the network saw none"
+        remarks.append(f"no particle was found: {best}")
+    elif kept.mean() < UNSURE or candidates.mean() < MURKY:
         remarks.append(
-            f"WARNING: the network is unsure: only {100 * found.scores.mean():.0f} % of the particles are expected to "
-            "be right; the image may be unlike those it learned from. Look at the overlay; ask for fewer false ones "
-            "(--set false_share=0.1), try another method, or train on your own images."
+            f"WARNING: the network is unsure: of {n} candidates it kept {kept.size}, and {100 * kept.mean():.0f} % of "
+            "these are expected to be right. The image may be unlike those it learned from: look at the overlay, ask "
+            "for surer ones (--set threshold=0.8), try another method, or train on your own images."
         )
     if card.size_range and plan.typical > 0 and not card.size_range[0] / 2 <= plan.typical <= 2 * card.size_range[1]:
         remarks.append(
