@@ -17,7 +17,7 @@ from segmetry.measure import measure
 from segmetry.pipeline import analyse
 from segmetry.recipe import Recipe
 from segmetry.report import report, write_batch, write_result
-from segmetry.report.page import warnings_of
+from segmetry.report.page import method_words, warnings_of
 from segmetry.report.prose import batch_paragraph, methods_paragraph
 from segmetry.report.several import as_batch
 from segmetry.report.text import format_estimate
@@ -409,3 +409,34 @@ def test_place_that_cannot_be_written_is_one_line(make_result, tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(WriteError):
         write_result(result, tmp_path / "file" / "folder")
+
+
+INFO = {
+    "model": {"name": "particles", "version": "1", "sha256": "ab" * 32},
+    "engine": "ONNX Runtime 1.31.1, cpu",
+    "expected_right": 0.934,
+    "contours": {"on_edge": 20, "as_labelled": 10, "mean_shift_px": -0.8},
+    "promise": {"kind": "false", "alpha": 0.1, "how": "Learn-then-Test", "n_groups": 49, "unit": "publication"},
+}
+
+
+def test_the_page_says_which_method_and_why_and_how_sure_it_is(make_result):
+    result = make_result(30)
+    found = dataclasses.replace(result.segmentation, method={"method": "particles"}, info=INFO)
+    result = dataclasses.replace(
+        result, segmentation=found, recipe=Recipe.build("particles"), why_method="the default for images"
+    )
+    first, *said = method_words(result)
+    assert first == "particles, the default for images."
+    text = " ".join(said)
+    for words in ("particles 1, run by ONNX Runtime 1.31.1, cpu", "30 particles about 93 %", "20 on the edge", "10 as",
+                  "--set samples=8 adds it", "at most 10 % false particles"):  # fmt: skip
+        assert words in text, words
+    sampled = dataclasses.replace(found, samples=(found.labels, found.labels))
+    assert "2 Monte Carlo samples" in " ".join(method_words(dataclasses.replace(result, segmentation=sampled)))
+    paragraph = methods_paragraph(result)
+    for words in ("particles 1 (SHA-256 abababababab", "contours of 20 of 30 particles", "at most 10 % false particles",
+                  "49 publications"):  # fmt: skip
+        assert words in paragraph.text, words
+    assert any(r.doi == "10.1109/CVPR.2019.00904" for r in paragraph.references)
+    assert method_words(make_result(5)) == ["otsu, asked for."]

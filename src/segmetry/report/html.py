@@ -139,7 +139,6 @@ def image_page(result: Result, drawn: Drawn) -> str:
         targets=targets,
         legend=drawn.legend,
         max_numbers=MAX_NUMBERS,
-        method=result.recipe.method.name,
         method_words=page.method_words(result),
         bar=result.annotations.scale_bar,
         bar_crop=bar_crop(result),

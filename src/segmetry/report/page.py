@@ -213,7 +213,7 @@ def notes_of(result: Result) -> list[str]:
 def method_words(result: Result) -> list[str]:
     """Return which method found the particles and why, and what it says of itself, as sentences."""
     info = result.segmentation.info
-    said = [f"{result.why_method[0].upper()}{result.why_method[1:]}."]
+    said = [f"{result.recipe.method.name}, {result.why_method}."]
     model = info.get("model") or {}
     if "version" in model:
         said.append(f"Trained model {model['name']} {model['version']}, run by {info.get('engine', 'ONNX Runtime')}.")

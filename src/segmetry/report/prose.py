@@ -255,7 +255,7 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
         n = contours["on_edge"] + contours["as_labelled"]
         write.say(
             f"the contours of {contours['on_edge']} of {plural(n, 'particle')} were moved to the half-height of their "
-            "edge; the others had no clear edge and were kept."
+            "edge; the others have no clear edge and stay as drawn."
             if contours["as_labelled"]
             else "contours were moved to the half-height of their edges."
         )
