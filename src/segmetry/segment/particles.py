@@ -14,7 +14,7 @@ from segmetry.errors import OptionError
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.io.model_folder import Card, shipped_models
-from segmetry.segment.doubt import Doubt, DoubtSum, doubt_of
+from segmetry.segment.doubt import Doubt, DoubtSum, doubt_of, mean_over
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
@@ -33,9 +33,11 @@ of something else (letters, clouds, a cat, a photographer, grass) in which it ke
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
 
-BORDER_REFINED, BORDER_LABELLED = 0.15, 0.6
-"""Standard uncertainty (px) of a shift that all contours may share: placed on the grey edge (docs/studies/borders.md),
-or as the network draws them, where the labels it learned from lie 1 to 1.5 px outside."""
+BORDER_REFINED = 0.15
+"""Standard uncertainty (px) of a shift that contours placed on the grey edge share (docs/studies/borders.md)."""
+
+BORDER_DRAWN = 1.0
+"""The same of contours as the network draws them, in px of its input, where its card says nothing."""
 
 
 class _Kept(NamedTuple):
@@ -106,9 +108,9 @@ class Particles(Method):
         grey = np.ascontiguousarray(scene.pixels[frame])
         pixels = _standardised(model.card, grey, valid)
         passes = self._passes(model.card)
-        plan = plan_search(pixels, valid, model.maps, passes)
-        main = search(pixels, valid, model.maps, plan, passes)
-        found = self._kept(main.particles, model.card, promise)
+        plan = plan_search(pixels, None, model.maps, passes)
+        main = search(pixels, None, model.maps, plan, passes)
+        found = self._kept(main.particles, model.card, promise, valid)
         info: dict[str, Any] = {
             "model": {"name": model.card.name, "version": model.card.version, "sha256": model.card.sha256},
             "engine": model.engine,
@@ -124,7 +126,8 @@ class Particles(Method):
         samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         seed = main.seed
         del pixels, main  # of a large image, a lot of memory
-        outlined = self._outlined(grey, found.labels, valid, info, notes)
+        drawn = model.card.post.get("border", BORDER_DRAWN) / plan.zoom
+        outlined = self._outlined(grey, found.labels, valid, drawn, info, notes)
         labels, picking = pick_particles(_numbered(outlined), self.pick, valid)
         info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
         if doubt is None:
@@ -171,13 +174,19 @@ class Particles(Method):
             return found
         return None
 
-    def _kept(self, particles: Grouped, card: Card, promise: Promise | None) -> _Kept:
-        """Return the particles whose score is high enough, numbered anew, with their chances."""
+    def _kept(self, particles: Grouped, card: Card, promise: Promise | None, valid: np.ndarray | None) -> _Kept:
+        """Return the particles whose score is high enough, numbered anew, with their chances.
+
+        A particle goes on below letters that cover it; what lies mostly below them is none.
+        """
         chance = self._chances(particles.score, card)
         if promise:
             keep = promise.keep(particles.score)
         else:
             keep = chance >= (self.threshold if self.threshold is not None else card.post.get("threshold", 0.0))
+        if valid is not None:
+            hidden = mean_over(particles.labels, ~valid)
+            keep = keep & (hidden <= 0.5)
         return _Kept(number_regions(particles.labels, np.concatenate([[False], keep])), chance[keep])
 
     def _chances(self, scores: np.ndarray, card: Card) -> np.ndarray:
@@ -186,18 +195,27 @@ class Particles(Method):
         return ScoreMap.from_dict(score_map).apply(scores) if score_map else scores
 
     def _outlined(
-        self, grey: np.ndarray, labels: np.ndarray, valid: np.ndarray | None, info: dict[str, Any], notes: list[str]
+        self,
+        grey: np.ndarray,
+        labels: np.ndarray,
+        valid: np.ndarray | None,
+        drawn: float,
+        info: dict[str, Any],
+        notes: list[str],
     ) -> np.ndarray:
-        """Return labels with their final contours; `info` tells which were placed and how far they moved."""
+        """Return labels with their final contours; `info` tells which were placed and how far they moved.
+
+        `drawn` is the standard uncertainty (px) of a shift of all contours as the network draws them.
+        """
         if not self.refine:
-            info["border_sd_px"] = BORDER_LABELLED
+            info["border_sd_px"] = round(drawn, 3)
             return labels
         refined = refine_contours(grey, labels, valid=valid)
         n, moved = refined.moved.size, int(refined.moved.sum())
         shift = float(np.mean(refined.shift[refined.moved])) if moved else 0.0
         info["contours"] = {"on_edge": moved, "as_labelled": n - moved, "mean_shift_px": round(shift, 3)}
         share = moved / n if n else 1.0
-        info["border_sd_px"] = round(share * BORDER_REFINED + (1 - share) * BORDER_LABELLED, 3)
+        info["border_sd_px"] = round(share * BORDER_REFINED + (1 - share) * drawn, 3)
         notes += refined.notes
         return refined.labels
 
@@ -217,8 +235,8 @@ class Particles(Method):
         passes = self._passes(model.card, turns=1)
         labels, sums = [], DoubtSum()
         for run in runs:
-            found, seed = search(pixels, valid, run, plan, passes)
-            kept = self._kept(found, model.card, promise).labels
+            found, seed = search(pixels, None, run, plan, passes)
+            kept = self._kept(found, model.card, promise, valid).labels
             if self.refine:
                 kept = _numbered(refine_contours(grey, kept, valid=valid).labels)
             labels.append(pick_particles(kept, self.pick, valid).labels)
@@ -228,10 +246,11 @@ class Particles(Method):
 
 def candidates(
     model: Model, grey: np.ndarray, valid: np.ndarray | None = None, passes: Passes | None = None
-) -> Grouped:
-    """Return all that may be a particle, with raw scores: what scores and promises are calibrated on."""
+) -> tuple[Grouped, float]:
+    """Return all that may be a particle, with raw scores, and the zoom of the search: what calibration rests on."""
     pixels = _standardised(model.card, np.asarray(grey, np.float32), valid)
-    return search(pixels, valid, model.maps, plan_search(pixels, valid, model.maps, passes), passes).particles
+    plan = plan_search(pixels, valid, model.maps, passes)
+    return search(pixels, valid, model.maps, plan, passes).particles, plan.zoom
 
 
 def _standardised(card: Card, grey: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
