@@ -30,7 +30,7 @@ def segment(
     ----------
     image : Image or array
         (M, N) image or (P, M, N) volume of real numbers. It is not changed. Where `Image.ignore` is True, and where
-        pixels are not finite, nothing is found.
+        pixels are not finite, nothing is found; but ``particles`` follows one that is mostly seen below what covers it.
     method : str, mapping or Method
         Name of a method (`METHODS` has them all), or its record. Default: ``particles`` for images, ``otsu`` for
         volumes.
