@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segmetry.errors import ReadError
 from segmetry.train.crops import CropOptions, Crops, draw_crop, prepare
 from segmetry.train.data import Example, hash_examples, pack, unpack
 
@@ -77,6 +78,11 @@ def test_packed_examples_come_back(tmp_path, example):
     np.testing.assert_array_equal(back[1].pixels, other.pixels)
     np.testing.assert_array_equal(back[0].labels, example.labels)
     assert hash_examples(back) == hash_examples([other, example])
+    whole = (tmp_path / "p.npz").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:100] + bytes([whole[100] ^ 255]) + whole[101:], b""):
+        (tmp_path / "d.npz").write_bytes(damaged)
+        with pytest.raises(ReadError, match="make it again"):
+            unpack(tmp_path / "d.npz")
     changed = Example("squares", "one", example.pixels, example.labels.copy())
     changed.labels[0, 0] = 1
     assert hash_examples([changed, other]) != hash_examples(back)

@@ -85,6 +85,10 @@ def test_checkpoints_are_no_pickles(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.array([{}], dtype=object))
     with pytest.raises(ReadError):
         load_arrays(tmp_path / "b.npz")
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "b.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReadError, match="start again"):
+        load_arrays(tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize(

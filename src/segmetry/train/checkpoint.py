@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,9 +25,9 @@ def save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
 def load_arrays(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a file that `save_arrays` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return {name: torch.from_numpy(data[name]) for name in data.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ReadError(f"{path}: this is no checkpoint ({error}); start again without it.") from error
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +60,12 @@ def pack(path: Path, examples: Sequence[Example]) -> None:
 def unpack(path: Path) -> list[Example]:
     """Return the examples in a file that `pack` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return [
                 Example(str(name), str(group), data[f"pixels-{i}"], data[f"labels-{i}"])
                 for i, (name, group) in enumerate(zip(data["names"], data["groups"], strict=True))
             ]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ReadError(f"{path}: this is no packed training data ({error}); make it again.") from error
 
 
