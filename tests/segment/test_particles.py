@@ -161,6 +161,15 @@ class TestThreshold:
             assert found.scores.min(initial=1) >= score - 1e-9, "in the scale of the table"
         assert any(p["threshold"] is not None for p in given), "some can be given"
 
+    @pytest.mark.parametrize("other", [{"turns": 1}, {"min_size": 30}, {"pick": "inside"}])
+    def test_a_promise_for_other_options_is_no_promise(self, scene, other):
+        """Scores of other flips, and some of the particles only, are not what was calibrated."""
+        asked = {"miss_rate": 0.2}
+        usual, found = (segment(scene[0], "particles", options=o) for o in (asked, asked | other))
+        ((name, value),) = other.items()
+        assert not any("need not hold" in note for note in usual.notes)
+        assert any(f"with {name}={value} it need not hold" in note for note in found.notes)
+
 
 def text_page():
     page = np.full((420, 520), 255, np.uint8)

@@ -123,6 +123,7 @@ class Particles(Method):
             told = replace(promise, threshold=float(self._chances(np.array([promise.threshold]), model.card)[0]))
             info["promise"] = told.as_dict()
             notes.append(told.sentence)
+            notes += self._departures(Passes(**model.card.post.get("passes", {})))
         samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         seed = main.seed
         del pixels, main  # of a large image, a lot of memory
@@ -173,6 +174,15 @@ class Particles(Method):
                 raise OptionError(f"particles: {found.sentence}")
             return found
         return None
+
+    def _departures(self, calibrated: Passes) -> list[str]:
+        """Return the warning of options that a promise was not made for: they change what is found, or its scores."""
+        usual = {"turns": calibrated.n_turns, "min_size": calibrated.min_area, "pick": "all"}
+        other = [f"{name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
+        if not other:
+            return []
+        made = ", ".join(f"{name}={value}" for name, value in usual.items())
+        return [f"WARNING: the promise was made with {made}; with {', '.join(other)} it need not hold."]
 
     def _kept(self, particles: Grouped, card: Card, promise: Promise | None, valid: np.ndarray | None) -> _Kept:
         """Return the particles whose score is high enough, numbered anew, with their chances.
