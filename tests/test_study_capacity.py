@@ -281,6 +281,17 @@ def test_bad_input_is_one_line(data, tmp_path, capsys, more, says):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.torch
+def test_contours_are_compared_as_they_were_learned(data, tmp_path, monkeypatch):
+    """The truth is drawn by people; a contour on the grey edge would lose by it."""
+    pytest.importorskip("torch")
+    asked = []
+    monkeypatch.setattr("segmetry.study_capacity.do_steps", lambda *a, recipe_of, **k: asked.append(recipe_of) or [])
+    assert main(arguments(data, tmp_path / "out", "--sizes", "2")) == 0
+    options = asked[0](Path("MODEL")).method.as_dict()
+    assert (options["refine"], options["threshold"]) == (False, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore::UserWarning")
