@@ -162,7 +162,9 @@ def summarise_rows(rows: Sequence[dict[str, str]]) -> dict[str, Any]:
     out["d50_median_absolute_error"] = round(float(np.median(error)), 4)
     out["d50_images"] = int(known.sum())
     stated = known & np.isfinite(low)
-    covered = mean_over_images(inside[stated].astype(float), groups=[g for g, s in zip(groups, stated) if s])
+    covered = mean_over_images(
+        inside[stated].astype(float), groups=[g for g, s in zip(groups, stated) if s], bounds=(0, 1)
+    )
     out["d50_this_image_covered"] = [round(float(x), 4) for x in (covered.value, covered.low, covered.high)]
     out["d50_width"] = round(float(np.median((high - low)[stated] / got[stated])), 4)
     return out
@@ -189,7 +191,7 @@ def kept_promises(every: Sequence[ScoredImage], part: dict[str, int]) -> list[di
                     groups.append(s.group)
             line: dict[str, Any] = {"kind": kind, "alpha": alpha, "images": len(seen), "images_without_promise": none}
             if seen:
-                mean = mean_over_images(seen, groups=groups)
+                mean = mean_over_images(seen, groups=groups, bounds=(0, 1))
                 line["came_out"] = [round(float(x), 4) for x in (mean.value, mean.low, mean.high)]
             out.append(line)
     return out

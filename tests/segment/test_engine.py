@@ -195,7 +195,8 @@ class TestNormalise:
         pixels = np.array([[0, 2, 4], [6, 250, 250]], np.uint8)
         valid = np.array([[1, 1, 1], [1, 0, 0]], bool)
         sd = math.sqrt(5)  # of 0, 2, 4, 6 about 3
-        expected = np.array([[-3, -1, 1], [3, 0, 0]]) / sd
+        # What is not valid is far from the others and cut off.
+        expected = np.array([[-3, -1, 1], [3, 5 * sd, 5 * sd]]) / sd
         assert np.allclose(normalise(self.CARD, pixels, valid), expected, atol=1e-6)
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])

@@ -1,10 +1,11 @@
 """Random crops: reproducible, image and labels in step, nothing taken for known outside of the image."""
 
+import cv2
 import numpy as np
 import pytest
 
 from segmetry.errors import ReadError
-from segmetry.train.crops import CropOptions, Crops, draw_crop, prepare
+from segmetry.train.crops import CropOptions, Crops, _at_level, draw_crop, prepare
 from segmetry.train.data import Example, hash_examples, pack, unpack
 
 PLAIN = CropOptions(side=64, invert=0, blur=0, noise=0, shade=0, text=0)
@@ -44,6 +45,22 @@ def test_labels_lie_on_their_pixels(example, monkeypatch):
         checked += inner.sum()
         assert wrong.mean() < 0.02 if inner.any() else True
     assert checked > 2000
+
+
+def test_odd_sides_stay_in_step():
+    """Halved twice, 163 x 203 px become 40 x 50: a factor of 4 would put the far edge off by 3 px."""
+    rows, cols = np.mgrid[:163, :203].astype(np.float32)
+    for pixels, axis in ((rows, 0), (cols, 1)):
+        ready = prepare(Example("ramp", "one", pixels, np.zeros((163, 203), np.uint16)))
+        matrix = np.array([[4.0, 0, 5.0], [0, 4.0, 3.0]])  # pixel (row, col) of the crop lies at (4 row + 3, 4 col + 5)
+        seen = cv2.warpAffine(
+            ready.levels[2],
+            _at_level(matrix, ready.levels[0].shape, ready.levels[2].shape),
+            (48, 38),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        expected = (4 * np.arange(38)[:, None] + 3) if axis == 0 else (4 * np.arange(48)[None] + 5)
+        np.testing.assert_allclose(seen[2:-2, 2:-2], np.broadcast_to(expected, seen.shape)[2:-2, 2:-2], atol=0.15)
 
 
 def test_outside_is_unknown_and_zero(example):

@@ -191,12 +191,12 @@ def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -
     pixels : array
         Raw intensities. Not changed.
     valid : bool array of that shape, optional
-        False where pixels are not specimen; they count for nothing.
+        False where pixels are not specimen: they have no part in mean and standard deviation.
 
     Returns
     -------
     normalised : array of float32
-        Pixels that are not valid are 0 where the image is standardised.
+        What is not valid keeps the greys that were filled in there.
     """
     if card.normalisation["kind"] == "unit":
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else max(float(np.max(pixels)), 1e-12)
@@ -207,8 +207,7 @@ def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -
         return np.zeros(pixels.shape, np.float32)
     mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
     scale = 1 / sd if sd > 1e-12 * max(abs(mean), 1e-30) else 0.0
-    standard = ((pixels.astype(np.float32) - np.float32(mean)) * np.float32(scale)).clip(-clip, clip)
-    return standard if valid is None else np.where(valid, standard, np.float32(0))
+    return ((pixels.astype(np.float32) - np.float32(mean)) * np.float32(scale)).clip(-clip, clip)
 
 
 def load_model(name_or_path: str | Path, *, n_threads: int = 1, engine: str = "auto") -> Model:

@@ -106,7 +106,7 @@ class Particles(Method):
         frame = tuple(slice(start, stop) for start, stop in box)
         valid = None if scene.valid is None else scene.valid[frame]
         grey = np.ascontiguousarray(scene.pixels[frame])
-        pixels = _standardised(model.card, grey, valid)
+        pixels = normalise(model.card, grey, valid)
         passes = self._passes(model.card)
         plan = plan_search(pixels, None, model.maps, passes)
         main = search(pixels, None, model.maps, plan, passes)
@@ -254,23 +254,11 @@ class Particles(Method):
         return labels, sums.doubt()
 
 
-def candidates(
-    model: Model, grey: np.ndarray, valid: np.ndarray | None = None, passes: Passes | None = None
-) -> tuple[Grouped, float]:
+def candidates(model: Model, grey: np.ndarray, passes: Passes | None = None) -> tuple[Grouped, float]:
     """Return all that may be a particle, with raw scores, and the zoom of the search: what calibration rests on."""
-    pixels = _standardised(model.card, np.asarray(grey, np.float32), valid)
-    plan = plan_search(pixels, valid, model.maps, passes)
-    return search(pixels, valid, model.maps, plan, passes).particles, plan.zoom
-
-
-def _standardised(card: Card, grey: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    """Return the image as the network wants it; what is not specimen keeps the greys that were filled in."""
-    if valid is None:
-        return normalise(card, grey)
-    usable = grey[valid]
-    mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
-    clip = np.float32(card.normalisation["clip"])
-    return ((grey - np.float32(mean)) * np.float32(1 / max(sd, 1e-30))).clip(-clip, clip)
+    pixels = normalise(model.card, np.asarray(grey, np.float32))
+    plan = plan_search(pixels, None, model.maps, passes)
+    return search(pixels, None, model.maps, plan, passes).particles, plan.zoom
 
 
 def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:

@@ -87,7 +87,7 @@ def draw_crop(example: Prepared, rng: np.random.Generator, options: CropOptions)
     level = int(np.clip(math.floor(-math.log2(zoom) + 1e-9), 0, len(example.levels) - 1))
     image = cv2.warpAffine(
         example.levels[level],
-        _at_level(matrix, level),
+        _at_level(matrix, example.levels[0].shape, example.levels[level].shape),
         (o.side, o.side),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
@@ -140,11 +140,11 @@ def _draw_matrix(shape: tuple[int, int], zoom: float, rng: np.random.Generator, 
     return np.column_stack([linear, shift])
 
 
-def _at_level(matrix: np.ndarray, level: int) -> np.ndarray:
-    """Return the matrix onto a level of the pyramid: pixel centres at full resolution are 2^level (x + .5) - .5."""
-    factor = 2.0**level
-    out = matrix / factor
-    out[:, 2] += 0.5 / factor - 0.5
+def _at_level(matrix: np.ndarray, whole: tuple[int, ...], level: tuple[int, ...]) -> np.ndarray:
+    """Return the matrix onto a level of the pyramid of another shape: pixel centres move as (x + .5) factor - .5."""
+    factor = np.array([level[1] / whole[1], level[0] / whole[0]])  # column first, as in the matrix
+    out = matrix * factor[:, None]
+    out[:, 2] += 0.5 * factor - 0.5
     return out
 
 

@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from segmetry.errors import OptionError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
 from segmetry.train.options import FitOptions
 
@@ -85,6 +86,8 @@ def fit(
         Stop after so many steps in all, as a kill would.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=options.precision)
+    if options.batch % fabric.world_size:
+        raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     torch.manual_seed(options.seed)
     network = task.build().to(fabric.device, memory_format=torch.channels_last)
     optimiser = _optimiser(network, options)
