@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import euler_number as euler_of_scikit_image
@@ -156,6 +156,7 @@ def test_empty_masks():
 
 
 @settings(max_examples=40, deadline=None)
+@example(shape=(5, 4, 4), seed=4)  # two pixels of a piece are equally near to its centroid
 @given(
     shape=st.one_of(st.tuples(st.integers(1, 12), st.integers(1, 12)), st.tuples(*[st.integers(1, 6)] * 3)),
     seed=st.integers(0, 2**20),
