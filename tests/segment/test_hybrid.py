@@ -29,7 +29,7 @@ def test_diameters_of_blurred_disks_are_unbiased(radius, noise):
     for _ in range(12):
         cover = soft_disk((100, 110), np.array([50, 55]) + rng.uniform(-0.5, 0.5, 2), radius, 1.5)
         image = 150 - 80 * cover + rng.normal(0, noise, cover.shape)
-        labels = segment(image, options={"polarity": "dark"}).labels
+        labels = segment(image, "hybrid", options={"polarity": "dark"}).labels
         assert labels.max() == 1
         found.append(2 * math.sqrt((labels == 1).sum() / math.pi))
     # Small disks come out too large, by 0.6 px at r = 8: the ring begins 2 px outside, where blur still reaches.
@@ -48,13 +48,13 @@ def test_the_edge_does_not_depend_on_the_first_guess():
 def test_noise_holds_no_particles(polarity, sigma):
     for seed in range(4):
         image = np.random.default_rng(seed).normal(120, sigma, (300, 400))
-        assert segment(image, options={"polarity": polarity}).n_regions == 0
+        assert segment(image, "hybrid", options={"polarity": polarity}).n_regions == 0
 
 
 @pytest.mark.parametrize("polarity", ["dark", "bright"])
 def test_a_slope_of_the_background_is_no_particle(polarity):
     image = np.linspace(60, 180, 400)[None, :] + np.random.default_rng(0).normal(0, 5, (300, 400))
-    assert segment(image, options={"polarity": polarity}).n_regions == 0
+    assert segment(image, "hybrid", options={"polarity": polarity}).n_regions == 0
 
 
 def test_specks_are_dropped_counted_and_can_be_kept():
@@ -62,7 +62,7 @@ def test_specks_are_dropped_counted_and_can_be_kept():
     for row, column, radius in ((70, 70, 40), (200, 70, 39), (70, 200, 41), (230, 230, 7), (170, 260, 7)):
         image -= 80 * soft_disk((300, 300), (row, column), radius, 1.0)
     image += np.random.default_rng(0).normal(0, 2, image.shape)
-    found = segment(image, options={"polarity": "dark"})
+    found = segment(image, "hybrid", options={"polarity": "dark"})
     assert found.n_regions == 3
     assert found.info["specks"]["n"] == 2
     # 5 % of the area of the typical one, of radius 40: 8.9 px in radius, 18 px across.
@@ -72,7 +72,7 @@ def test_specks_are_dropped_counted_and_can_be_kept():
     )
     picking = found.info["picking"]
     assert (picking["n_before"], picking["n_kept"], sum(picking["n_dropped"])) == (5, 3, 2)
-    everything = segment(image, options={"polarity": "dark", "specks": 0})
+    everything = segment(image, "hybrid", options={"polarity": "dark", "specks": 0})
     assert everything.n_regions == 5
     assert everything.notes == ()
 
