@@ -30,7 +30,7 @@ from segmetry.evaluate.promise import promise_false_share, promise_misses
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.io import calibrate, read, write_labels
-from segmetry.io.model_folder import read_model_folder, write_model_folder
+from segmetry.io.model_folder import read_card, read_model_folder, write_model_folder
 from segmetry.measure import distribution, measure, summarise
 from segmetry.measure.segmentation_share import sample_tables
 from segmetry.pipeline import plain
@@ -78,9 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             folder = chosen.out / "models" / f"fold-{k}-part-{j}" / model.card.name
             write_model_folder(folder, dataclasses.replace(model.card, post=post), model.onnx)
             for e in held_out[k]:
-                if part[e.group] == j and e.name not in done:
+                made_by = {"model": model.card.sha256, "samples": str(chosen.samples)}
+                if part[e.group] == j and not made_by.items() <= done.get(e.name, {}).items():
                     row = judge_image(e, data / "images" / f"{e.name}.png", folder, chosen.samples, chosen.out)
-                    append_row(rows, {"image": e.name, "group": e.group, "fold": k, "part": j} | row)
+                    append_row(rows, {"image": e.name, "group": e.group, "fold": k, "part": j} | made_by | row)
                     print(f"{e.name}: AP50 {row['instance.ap50']:.2f}", file=sys.stderr)
     found = [row for row in read_rows(rows).values() if int(row["fold"]) in chosen.folds]
     summary = plain(summarise_rows(found) | {"promises": kept_promises([s.image for s in every], part)})
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def scored_fold(model: Path, examples: Sequence[Example], out: Path, fold: int) -> list[Scored]:
     """Return what may be a particle in each image, with raw scores; kept in a file."""
-    path = out / f"scored-{fold}.npz"
+    path = out / f"scored-{fold}-{len(examples)}-{read_card(model).sha256[:12]}.npz"
     if not path.exists():
         found = score_examples(load_model(model), examples)
         names = ("scores", "right", "n_truth")

@@ -23,7 +23,8 @@ def example():
 
 
 def test_a_sample_has_what_the_network_wants(example):
-    from segmetry.train.bpartis_task import BPartISTask, published_fit
+    from segmetry.train.bpartis_task import BPartISTask
+    from segmetry.train.options import published_fit
 
     task = BPartISTask([example], seed=4)
     one, again = task.sample(9), task.sample(9)
@@ -41,6 +42,7 @@ def test_a_sample_has_what_the_network_wants(example):
 @pytest.mark.slow
 def test_it_learns_the_image_that_it_is_shown(example, monkeypatch):
     from segmetry.train.bpartis_task import BPartISTask
+    from segmetry.train.options import published_fit
 
     monkeypatch.setattr("segmetry.train.bpartis_data.augment", lambda sample, rng: sample)
     task = BPartISTask([example], [example])

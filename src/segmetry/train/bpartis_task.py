@@ -13,36 +13,9 @@ from segmetry.nets.bpartis import BPartIS
 from segmetry.train.bpartis_data import PublishedSamples, Sample, squeeze_example
 from segmetry.train.bpartis_loss import bpartis_loss
 from segmetry.train.data import Example
-from segmetry.train.options import FitOptions
 
 N_CHECKS = 16
 """Images of the held-out part whose loss is told."""
-
-EPOCHS = 300
-BATCH = 5
-
-
-def published_fit(n_images: int, *, seed: int = 0) -> FitOptions:
-    """Return the published way to fit: Adam at a constant 3e-4, batches of 5, 300 epochs, single precision.
-
-    Examples
-    --------
-    >>> published_fit(366).steps
-    21960
-    """
-    return FitOptions(
-        steps=max(1, EPOCHS * n_images // BATCH),
-        batch=BATCH,
-        learning_rate=3e-4,
-        weight_decay=0.0,
-        warmup=0,
-        schedule="constant",
-        optimiser="adam",
-        clip=0.0,
-        average=0.0,
-        precision="32-true",
-        seed=seed,
-    )
 
 
 class BPartISTask:

@@ -75,3 +75,30 @@ class FitOptions:
             if name not in names:
                 raise unknown_name("option of fit", name, names)
         return cls(**data)
+
+
+EPOCHS = 300
+BATCH = 5
+
+
+def published_fit(n_images: int, *, seed: int = 0) -> FitOptions:
+    """Return the published way to fit: Adam at a constant 3e-4, batches of 5, 300 epochs, single precision.
+
+    Examples
+    --------
+    >>> published_fit(366).steps
+    21960
+    """
+    return FitOptions(
+        steps=max(1, EPOCHS * n_images // BATCH),
+        batch=BATCH,
+        learning_rate=3e-4,
+        weight_decay=0.0,
+        warmup=0,
+        schedule="constant",
+        optimiser="adam",
+        clip=0.0,
+        average=0.0,
+        precision="32-true",
+        seed=seed,
+    )

@@ -12,7 +12,7 @@ import yaml
 
 from segmetry.errors import OptionError, ReadError, RecipeError, unknown_name
 from segmetry.train.crops import CropOptions
-from segmetry.train.options import FitOptions
+from segmetry.train.options import FitOptions, published_fit
 
 ARCHITECTURES = {
     "particles": "residual U-Net at half resolution that points to particle centres",
@@ -75,19 +75,7 @@ class TrainRecipe:
     def default(cls, network: str) -> TrainRecipe:
         """Return the everyday recipe of a network; BPartIS is fitted as published, for 300 epochs of 366 images."""
         if network == "bpartis":
-            fit = FitOptions(
-                steps=21960,
-                batch=5,
-                learning_rate=3e-4,
-                weight_decay=0.0,
-                warmup=0,
-                schedule="constant",
-                optimiser="adam",
-                clip=0.0,
-                average=0.0,
-                precision="32-true",
-            )
-            return cls(network=network, fit=fit, scenes=0)
+            return cls(network=network, fit=published_fit(366), scenes=0)
         return cls(network=network)
 
     def as_dict(self) -> dict[str, Any]:
