@@ -42,7 +42,6 @@ def test_a_sample_has_what_the_network_wants(example):
 @pytest.mark.slow
 def test_it_learns_the_image_that_it_is_shown(example, monkeypatch):
     from segmetry.train.bpartis_task import BPartISTask
-    from segmetry.train.options import published_fit
 
     monkeypatch.setattr("segmetry.train.bpartis_data.augment", lambda sample, rng: sample)
     task = BPartISTask([example], [example])
