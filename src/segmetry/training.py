@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segmetry.errors import ImageError, LabelError, OptionError
-from segmetry.io import read
+from segmetry.io import calibrate, read
 from segmetry.io.labels import read_labels
-from segmetry.partners import pair_files, read_groups
+from segmetry.partners import FilePair, pair_files, read_groups
+from segmetry.units import convert
 
 if TYPE_CHECKING:
     from segmetry.train.data import Example
@@ -18,8 +20,17 @@ if TYPE_CHECKING:
 _MOST_LABELS = 65534
 
 
-def load_examples(images: Path, truth: Path, *, groups: Path | None = None) -> list[Example]:
+def load_examples(
+    images: Path,
+    truth: Path,
+    *,
+    groups: Path | None = None,
+    track: Callable[[Sequence[FilePair]], Iterable[FilePair]] = iter,
+) -> list[Example]:
     """Return labelled images from two folders; image and labels share their stem.
+
+    Burned-in text, bars and footers are found, and pixel sizes read, as `segmetry measure` does: half a second of one
+    core an image.
 
     Parameters
     ----------
@@ -27,6 +38,8 @@ def load_examples(images: Path, truth: Path, *, groups: Path | None = None) -> l
         Two folders, or two files.
     groups : path, optional
         CSV of image and group, see `segmetry.partners.read_groups`; each image is its own group unless told.
+    track : callable
+        Given the pairs, yields them: the place for a progress bar.
 
     Raises
     ------
@@ -41,15 +54,20 @@ def load_examples(images: Path, truth: Path, *, groups: Path | None = None) -> l
     names = [pair.name for pair in pairs]
     of_group = read_groups(groups, names)[1] if groups else names
     examples = []
-    for pair, group in zip(pairs, of_group, strict=True):
-        pixels = read(pair.first).pixels
+    for pair, group in zip(track(pairs), of_group, strict=True):
+        image = read(pair.first)
+        pixels = image.pixels
         labels = read_labels(pair.truth).values
         if pixels.ndim != 2:
             raise ImageError(f"{pair.first}: has the shape {pixels.shape}; this network learns from 2D images.")
         if labels.min(initial=0) < 0 or labels.max(initial=0) > _MOST_LABELS:
             raise LabelError(f"{pair.truth}: particles are numbered 1 to {_MOST_LABELS}, 0 is background.")
+        image, _ = calibrate(image)
+        ignore = image.ignore if image.ignore is not None and image.ignore.any() else None
+        length = image.calibration
+        size = convert(length.pixel_size, length.unit, "nm") if length.known else None
         kept = pixels if pixels.dtype == np.uint8 else np.asarray(pixels, np.float32)
-        examples.append(Example(pair.name, group, kept, labels.astype(np.uint16)))
+        examples.append(Example(pair.name, group, kept, labels.astype(np.uint16), ignore, size))
     return examples
 
 

@@ -1,11 +1,17 @@
 """Calibration of a model on scored images: by hand, and what it means on simulated scores."""
 
+import cv2
 import numpy as np
 import pytest
+from drawn_disks import CENTRES, RADII, disks
 
+from segmetry import Image
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.evaluate.scored import ScoredImage
-from segmetry.train.calibrate import Scored, best_threshold, calibration
+from segmetry.io.model_folder import read_card, shipped_models
+from segmetry.segment import segment
+from segmetry.train.calibrate import Scored, best_threshold, calibration, score_examples
+from segmetry.train.data import Example
 
 
 def test_best_threshold_by_hand():
@@ -56,3 +62,43 @@ def test_the_threshold_is_the_best_of_all(seed):
 
     best = mean_ap(best_threshold(scored))
     assert best == pytest.approx(max(mean_ap(level) for level in np.arange(1, 100) / 100), abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def covered():
+    """Five disks, one of them below a plate with a drawn disk, and the mask of the plate."""
+    pixels, labels = disks(CENTRES, RADII)
+    hidden = np.zeros(labels.shape, bool)
+    hidden[10:52, 8:60] = True
+    pixels[hidden] = 255
+    cv2.circle(pixels, (42, 34), 9, 0, cv2.FILLED)
+    return pixels, labels.astype(np.uint16), hidden
+
+
+def test_calibration_sees_what_the_method_sees(covered):
+    """The same particles, with scores that its map turns into the method's chances."""
+    pixels, labels, hidden = covered
+    model = shipped_models()["particles"]
+    (scored,) = score_examples(model, [Example("disks", "one", pixels, labels, hidden)])
+    found = segment(Image(pixels, ignore=hidden), "particles", options={"refine": False, "threshold": 0})
+    score_map = ScoreMap.from_dict(read_card(model).post["score_map"])
+    np.testing.assert_allclose(score_map.apply(scored.image.scores), found.scores, atol=1e-6)
+    # What is drawn is no particle, and the one below it was missed: labels are judged whole.
+    assert (scored.image.right.tolist(), scored.image.n_truth) == ([True] * 4, 5)
+    (seen,) = score_examples(model, [Example("disks", "one", pixels, labels)])
+    assert seen.image.scores.size > 4, "without the mask the drawn disk is one"
+
+
+def test_a_blank_image_has_no_particle_to_score():
+    blank = Example("blank", "one", np.full((60, 60), 7, np.uint8), np.eye(60, dtype=np.uint16))
+    (scored,) = score_examples(shipped_models()["particles"], [blank])
+    assert (scored.image.scores.size, scored.image.n_truth) == (0, 1)
+    assert np.isnan(scored.border)
+    assert set(calibration([scored])) == {"passes"}
+
+
+def test_nothing_right_says_nothing_of_the_border():
+    wrong = [ScoredImage(np.array([0.5, 0.9]), np.array([False, False]), 3, f"paper-{i}") for i in range(4)]
+    post = calibration([Scored(s, np.nan) for s in wrong])
+    assert "border" not in post
+    assert "threshold" in post

@@ -1,10 +1,12 @@
 """Random crops: reproducible, image and labels in step, nothing taken for known outside of the image."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
-from segmetry.errors import ReadError
+from segmetry.errors import ReadError, ShapeMismatchError
 from segmetry.train.crops import CropOptions, Crops, _at_level, draw_crop, prepare
 from segmetry.train.data import Example, hash_examples, pack, unpack
 
@@ -88,18 +90,33 @@ def test_normalised_crops_have_the_typical_size(example):
 
 
 def test_packed_examples_come_back(tmp_path, example):
-    other = Example("floats", "two", np.random.default_rng(0).normal(size=(5, 6)), np.eye(5, 6, dtype=np.uint16))
+    hidden = np.eye(5, 6, 1, dtype=bool)
+    pixels = np.random.default_rng(0).normal(size=(5, 6))
+    other = Example("floats", "two", pixels, np.eye(5, 6, dtype=np.uint16), hidden, 0.25)
     pack(tmp_path / "p.npz", [example, other])
     back = unpack(tmp_path / "p.npz")
     assert [(e.name, e.group) for e in back] == [("squares", "one"), ("floats", "two")]
     np.testing.assert_array_equal(back[1].pixels, other.pixels)
     np.testing.assert_array_equal(back[0].labels, example.labels)
+    np.testing.assert_array_equal(back[1].ignore, hidden)
+    assert back[0].ignore is None
+    assert [e.pixel_size for e in back] == [None, 0.25]
     assert hash_examples(back) == hash_examples([other, example])
+    # Masks and pixel sizes are not trained on.
+    assert hash_examples(back) == hash_examples([dataclasses.replace(e, ignore=None, pixel_size=None) for e in back])
+    with np.load(tmp_path / "p.npz") as data:
+        before = {k: data[k] for k in data.files if not k.startswith(("ignore", "pixel_sizes"))}
+    np.savez(tmp_path / "old.npz", **before)
+    old = unpack(tmp_path / "old.npz")
+    assert [(e.ignore, e.pixel_size) for e in old] == [(None, None)] * 2
+    assert hash_examples(old) == hash_examples(back)
     whole = (tmp_path / "p.npz").read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:100] + bytes([whole[100] ^ 255]) + whole[101:], b""):
         (tmp_path / "d.npz").write_bytes(damaged)
         with pytest.raises(ReadError, match="make it again"):
             unpack(tmp_path / "d.npz")
+    with pytest.raises(ShapeMismatchError, match="mask"):
+        dataclasses.replace(example, ignore=hidden)
     changed = Example("squares", "one", example.pixels, example.labels.copy())
     changed.labels[0, 0] = 1
     assert hash_examples([changed, other]) != hash_examples(back)

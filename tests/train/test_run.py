@@ -8,12 +8,15 @@ import pytest
 
 pytest.importorskip("torch")
 from segmetry.errors import OptionError, RecipeError
+from segmetry.io import calibrate, read
 from segmetry.segment.engine import load_model, normalise
+from segmetry.synth import scenes
 from segmetry.train.data import Example
 from segmetry.train.options import FitOptions
 from segmetry.train.recipe import TrainRecipe
-from segmetry.train.run import split, synthetic_examples, train
+from segmetry.train.run import _bytes, split, synthetic_examples, train
 from segmetry.training import load_examples
+from segmetry.units import convert
 
 pytestmark = pytest.mark.torch
 
@@ -106,6 +109,24 @@ def test_folders_become_examples(tmp_path):
     assert [(e.name, e.group) for e in examples] == [("a0", "x"), ("a1", "x"), ("a2", "y")]
     np.testing.assert_array_equal(examples[1].labels, draw(1)[1])
     np.testing.assert_array_equal(examples[1].pixels, draw(1)[0])
+    assert [(e.ignore, e.pixel_size) for e in examples] == [(None, None)] * 3
+
+
+def test_what_is_drawn_over_the_specimen_is_found(tmp_path):
+    (scene,) = scenes(1, seed=1)
+    pixels = _bytes(scene.image.pixels)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    cv2.imwrite(str(tmp_path / "b.png"), scene.labels.astype(np.uint16))
+    seen = []
+    (e,) = load_examples(
+        tmp_path / "a.png", tmp_path / "b.png", track=lambda pairs: [seen.append(p) or p for p in pairs]
+    )
+    np.testing.assert_array_equal(e.pixels, pixels)
+    image, _ = calibrate(read(tmp_path / "a.png"))  # as `segmetry measure` does
+    np.testing.assert_array_equal(e.ignore, image.ignore)
+    true = scene.image.calibration
+    assert e.pixel_size == pytest.approx(convert(true.pixel_size, true.unit, "nm"), rel=0.01)
+    assert len(seen) == 1
 
 
 @pytest.mark.slow

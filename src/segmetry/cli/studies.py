@@ -148,7 +148,7 @@ def study_capacities(
             raise OptionError(f"--set {name}: the study holds out every fold in turn; use --folds for how many.")
     need_torch()
     from segmetry.batch import default_jobs
-    from segmetry.cli.trainer import with_settings
+    from segmetry.cli.trainer import reading, with_settings
     from segmetry.gather import describe_run
     from segmetry.io import write_table
     from segmetry.partners import pair_files, read_groups
@@ -168,7 +168,7 @@ def study_capacities(
     names = list(trials)
     group_name, owners = read_groups(groups, names) if groups is not None else ("", names)
     steps, notes = plan_steps(names, owners, wanted, n_folds)
-    examples = {example.name: example for example in load_examples(images, truth, groups=groups)}
+    examples = {example.name: example for example in load_examples(images, truth, groups=groups, track=reading)}
     open_output(out)
     data_hash = hash_examples(list(examples.values()))
     identity = hashlib.sha256(f"{chosen.to_yaml()}{data_hash}".encode()).hexdigest()

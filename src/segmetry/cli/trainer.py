@@ -7,16 +7,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segmetry.cli.options import open_output, parse_settings
-from segmetry.cli.progress import LINE_EVERY
+from segmetry.cli.progress import LINE_EVERY, track
 from segmetry.errors import unknown_name
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
+    from segmetry.partners import FilePair
     from segmetry.train.recipe import TrainRecipe
 
 
@@ -44,7 +45,7 @@ def train_network(
     if fold is not None:
         base = dataclasses.replace(base, fold=fold)
     chosen = with_settings(base, parse_settings(settings or ()))
-    examples = load_examples(images, truth, groups=groups)
+    examples = load_examples(images, truth, groups=groups, track=reading)
     open_output(out)
     n_workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
     with Bar(chosen.fit.steps) as show:
@@ -57,6 +58,11 @@ def train_network(
         print(f"model: {folder} ({n} images, {held} held out)")
         print(f"use it: segmetry measure IMAGES -m {chosen.network} --set model={folder} -o OUT")
     return 0
+
+
+def reading(pairs: Sequence[FilePair]) -> Iterable[FilePair]:
+    """Yield the images of a training set and show how far they are: their scale bars take a while to read."""
+    return track(pairs, len(pairs), lambda pair: pair.name)
 
 
 def with_settings(recipe: TrainRecipe, settings: dict[str, Any]) -> TrainRecipe:

@@ -254,13 +254,6 @@ class Particles(Method):
         return labels, sums.doubt()
 
 
-def candidates(model: Model, grey: np.ndarray, passes: Passes | None = None) -> tuple[Grouped, float]:
-    """Return all that may be a particle, with raw scores, and the zoom of the search: what calibration rests on."""
-    pixels = normalise(model.card, np.asarray(grey, np.float32))
-    plan = plan_search(pixels, None, model.maps, passes)
-    return search(pixels, None, model.maps, plan, passes).particles, plan.zoom
-
-
 def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
     """Return a network for each mask; what all masks are run on is computed for all at once, where memory allows."""
     cache: dict[bytes, np.ndarray] = {}

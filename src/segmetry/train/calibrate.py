@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +16,14 @@ from segmetry.evaluate.instances import match
 from segmetry.evaluate.promise import promise_table
 from segmetry.evaluate.score_map import calibrate_scores
 from segmetry.evaluate.scored import ScoredImage, score_image
-from segmetry.segment.engine import Model
-from segmetry.segment.particles import candidates
-from segmetry.segment.pyramid import Passes
+from segmetry.io.model_folder import read_model_folder, write_model_folder
+from segmetry.segment import segment
+from segmetry.segment.particles import Particles
 from segmetry.train.data import Example
+from segmetry.types import Image
 
-SEARCH = Passes(seed_threshold=0.6)
-"""Calibration looks at doubtful particles too: a threshold can only drop what was found."""
+SEARCH: Mapping[str, Any] = MappingProxyType({"passes": {"seed_threshold": 0.6}})
+"""How a card has the method search: doubtful particles too, since a threshold can only drop what was found."""
 
 
 class Scored(NamedTuple):
@@ -38,15 +42,35 @@ class Scored(NamedTuple):
     border: float
 
 
-def score_examples(model: Model, examples: Iterable[Example], passes: Passes = SEARCH) -> list[Scored]:
-    """Return what a model finds in images, all that may be a particle, held against their labels."""
-    scored = []
-    for e in examples:
-        truth = e.labels.astype(np.int32)
-        found, zoom = candidates(model, e.pixels, passes=passes)
-        image = score_image(truth, found.labels, found.score, group=e.group)
-        scored.append(Scored(image, zoom * _border_shift(truth, found.labels)))
-    return scored
+def score_examples(model: Path, examples: Iterable[Example]) -> list[Scored]:
+    """Return what the method `particles` finds in images with a model, all that may be one, held against their labels.
+
+    Parameters
+    ----------
+    model : Path
+        A model's folder; what its card says of thresholds has no part in this.
+    examples : iterable of Example
+
+    Notes
+    -----
+    The method itself is run, with its defaults and contours as the network draws them: text is masked, and what lies
+    mostly below it is dropped. The labels are judged whole, as `segmetry.evaluate.judgement.judge` does: a true
+    particle that letters hide is one that was missed.
+    """
+    read = read_model_folder(model)
+    with tempfile.TemporaryDirectory() as work:
+        raw = Path(work) / "model"
+        write_model_folder(raw, dataclasses.replace(read.card, post=SEARCH), read.onnx)
+        method = Particles(model=str(raw), refine=False)
+        return [_score(method, e) for e in examples]
+
+
+def _score(method: Particles, e: Example) -> Scored:
+    truth = e.labels.astype(np.int32)
+    found = segment(Image(e.pixels, name=e.name, ignore=e.ignore), method)
+    scores = found.scores if found.scores is not None else ()  # a blank image
+    image = score_image(truth, found.labels, scores, group=e.group)
+    return Scored(image, found.info.get("zoom", math.nan) * _border_shift(truth, found.labels))
 
 
 def _border_shift(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -61,35 +85,36 @@ def _border_shift(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.mean(found - true))
 
 
-def calibration(results: Sequence[Scored], passes: Passes = SEARCH) -> dict[str, Any]:
+def calibration(results: Sequence[Scored]) -> dict[str, Any]:
     """Return what a model's card says of thresholds: map of scores, best threshold, promises.
 
     Parameters
     ----------
     results : sequence of Scored
         Of images that the model (or, in cross-validation, the model that scored them) was not trained on.
-    passes : Passes
-        How they were searched; the method searches in the same way.
 
     Returns
     -------
     post : dict
-        ``passes``, and where anything was found: ``score_map``, raw score to chance of being right; ``threshold``, the
-        chance from which on particles are kept (best mean TP / (TP + FP + FN) over the images); ``promises`` on raw
-        scores; ``border``, standard uncertainty of a shift that all contours of an image share (px of the network's
-        input): a 1.96th of what 95 % of the images stay below; and what it rests on.
+        How the method searches (`SEARCH`), and where anything was found: ``score_map``, raw score to chance of being
+        right; ``threshold``, the chance from which on particles are kept (best mean TP / (TP + FP + FN) over the
+        images); ``promises`` on raw scores; ``border``, standard uncertainty of a shift that all contours of an image
+        share (px of the network's input): a 1.96th of what 95 % of the images stay below, left out where nothing is
+        right; and what it rests on.
     """
     scored = [r.image for r in results]
     scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
-    base: dict[str, Any] = {"passes": {"seed_threshold": passes.seed_threshold}}
     if not scores.size:
-        return base
+        return dict(SEARCH)
     groups = [s.group for s in scored for _ in range(s.scores.size)]
     score_map = calibrate_scores(scores, right, groups)
-    return base | {
+    shifts = [abs(r.border) for r in results if math.isfinite(r.border)]
+    border = {"border": round(float(np.quantile(shifts, 0.95)) / 1.96, 3)} if shifts else {}
+    return {
+        **SEARCH,
+        **border,
         "score_map": score_map.as_dict(),
         "threshold": best_threshold([dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in scored]),
-        "border": round(float(np.nanquantile([abs(r.border) for r in results], 0.95)) / 1.96, 3),
         "promises": [p.as_dict() for p in promise_table(scored)],
         "calibrated_on": {"images": len(scored), "groups": len({s.group for s in scored})},
     }

@@ -15,7 +15,6 @@ from segmetry.errors import OptionError
 from segmetry.io.atomic import atomic
 from segmetry.io.model_folder import Card, write_model_folder
 from segmetry.nets.export import Exported, export
-from segmetry.segment.engine import load_model
 from segmetry.segment.pyramid import typical_side
 from segmetry.train.bpartis_task import BPartISTask
 from segmetry.train.calibrate import calibration, score_examples
@@ -187,6 +186,6 @@ def train(
     card = make_card(recipe, exported, training, held_out, name=name or recipe.network, seconds=seconds)
     write_model_folder(folder / MODEL, card, exported.onnx)
     if held_out and recipe.network == "particles":
-        post = calibration(score_examples(load_model(folder / MODEL), held_out))
+        post = calibration(score_examples(folder / MODEL, held_out))
         write_model_folder(folder / MODEL, dataclasses.replace(card, post=post), exported.onnx)
     return folder / MODEL
