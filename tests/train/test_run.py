@@ -1,5 +1,6 @@
 """A whole training run, from two folders to a model that segments: small, on drawn disks."""
 
+import dataclasses
 import json
 
 import cv2
@@ -11,10 +12,10 @@ from segmetry.errors import OptionError, RecipeError
 from segmetry.io import calibrate, read
 from segmetry.segment.engine import load_model, normalise
 from segmetry.synth import scenes
-from segmetry.train.data import Example
+from segmetry.train.data import Example, hash_examples, unpack
 from segmetry.train.options import FitOptions
 from segmetry.train.recipe import TrainRecipe
-from segmetry.train.run import _bytes, split, synthetic_examples, train
+from segmetry.train.run import SCENES, _bytes, pixel_size_range, split, synthetic_examples, train
 from segmetry.training import load_examples
 from segmetry.units import convert
 
@@ -55,8 +56,11 @@ def test_a_run_leaves_a_model_that_runs_without_torch(tmp_path, examples):
     assert about["samples"] == 6
     assert TrainRecipe.from_dict(about["recipe"]) == SMALL
     assert (tmp_path / "run" / "log.jsonl").exists()
+    assert about["scenes_sha256"] == hash_examples(unpack(tmp_path / "run" / SCENES))
     # The same recipe goes on (and has nothing left to do); another one is refused.
+    card = (folder / "card.json").read_text()
     assert train(SMALL, examples, tmp_path / "run", workers=0) == folder
+    assert (folder / "card.json").read_text() == card
     with pytest.raises(OptionError, match="another recipe"):
         train(TrainRecipe(widths=(8, 16)), examples, tmp_path / "run", workers=0)
 
@@ -69,6 +73,14 @@ def test_a_fold_keeps_groups_whole(examples):
     assert (len(everything), len(nothing)) == (6, 0)
     with pytest.raises(OptionError, match="groups cannot be dealt"):
         split(examples[:1], SMALL)
+
+
+def test_the_range_of_pixel_sizes_is_no_misread_bar(examples):
+    def sized(*sizes):
+        return [dataclasses.replace(examples[0], pixel_size=size) for size in sizes]
+
+    assert pixel_size_range(sized(*np.linspace(0.5, 2, 200), 4000.0, *[None] * 50)) == (0.515, 1.99)
+    assert pixel_size_range(sized(*[0.5] * 19, *[None] * 50)) is None
 
 
 def test_synthetic_examples_are_kept(tmp_path):

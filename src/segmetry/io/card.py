@@ -73,9 +73,10 @@ class Card:
     size_range : (low, high) or None
         Size of the objects it was trained for, square root of the area in px.
     pixel_size_range : (low, high) or None
-        Length of a pixel in nm in the training images; None where unknown.
+        Length of a pixel in nm in the training images, 1st and 99th percentile; None where unknown.
     training : mapping
-        Hash of the data, number of images and groups, recipe, seed, crops, seconds, machine.
+        Hashes of the data and of the synthetic scenes, number of images and groups, recipe, seed, crops, seconds,
+        machine.
     scores : mapping
         Scores on held-out groups, with how they were made.
     description, licence : str

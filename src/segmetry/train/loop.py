@@ -143,11 +143,18 @@ def fit(
     return _averaged(task, average, fabric.device)
 
 
-def load_average(task: Task, folder: Path) -> nn.Module:
-    """Return the network of a run with its averaged weights, in evaluation mode."""
-    arrays = load_arrays(folder / LAST)
-    prefix = "average/"
-    return _averaged(task, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}, "cpu")
+def time_taken(folder: Path, batch: int) -> float:
+    """Return the seconds that the steps of a run took by its log, each step once, however often it was stopped."""
+    rate: dict[int, float] = {}
+    for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # the process was killed as it wrote
+        if "samples_per_s" in entry:
+            rate[entry["step"]] = max(entry["samples_per_s"], 0.005)  # below that it is rounded to 0
+    steps = sorted(rate)
+    return sum((stop - start) * batch / rate[stop] for start, stop in zip([0, *steps], steps, strict=False))
 
 
 def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from segmetry.train.bpartis_task import BPartISTask
 from segmetry.train.calibrate import calibration, score_examples
 from segmetry.train.crops import Crops
 from segmetry.train.data import Example, hash_examples, pack, unpack
-from segmetry.train.loop import Task, fit
+from segmetry.train.loop import Task, fit, time_taken
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.splits import folds
@@ -36,6 +35,9 @@ CITATIONS = {
     "bpartis": ("Yildirim and Cole, J. Chem. Inf. Model. 2021, 10.1021/acs.jcim.0c01455",),
 }
 """What the networks and their losses come from."""
+
+N_PIXEL_SIZES = 20
+"""A card states a range of pixel sizes if so many are known: fewer say little of its ends."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -107,11 +109,12 @@ def make_card(
     exported: Exported,
     training: Sequence[Example],
     held_out: Sequence[Example],
+    made: Sequence[Example],
     *,
     name: str,
     seconds: float,
 ) -> Card:
-    """Return the card of a trained network: what it is, and what it was trained on."""
+    """Return the card of a trained network: what it is, and what it was trained on; `made` are synthetic scenes."""
     sides = [side for e in training if (side := typical_side(np.bincount(e.labels.ravel())[1:])) > 0]
     published = recipe.network == "bpartis"
     return Card(
@@ -122,8 +125,10 @@ def make_card(
         options={"widths": list(recipe.widths)} if recipe.widths else {},
         normalisation={"kind": "unit"} if published else {"kind": "standardise", "clip": 5.0},
         size_range=(float(min(sides)), float(max(sides))) if sides else None,
+        pixel_size_range=pixel_size_range(training),
         training={
             "data_sha256": hash_examples(training),
+            **({"scenes_sha256": hash_examples(made)} if made else {}),
             "images": len(training),
             "groups": len({e.group for e in training}),
             "particles": int(sum(np.count_nonzero(np.bincount(e.labels.ravel())[1:]) for e in training)),
@@ -136,6 +141,18 @@ def make_card(
         citations=CITATIONS[recipe.network],
         **exported.facts,
     )
+
+
+def pixel_size_range(examples: Sequence[Example]) -> tuple[float, float] | None:
+    """Return the 1st and the 99th percentile of the pixel sizes (nm) that are known; None where too few are.
+
+    Not the smallest and the largest: one scale bar that was misread would be either.
+    """
+    known = [e.pixel_size for e in examples if e.pixel_size is not None]
+    if len(known) < N_PIXEL_SIZES:
+        return None
+    low, high = np.percentile(known, (1, 99))
+    return float(f"{low:.3g}"), float(f"{high:.3g}")
 
 
 def train(
@@ -179,11 +196,10 @@ def train(
         synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES) if recipe.network == "particles" else []
     )
     task = make_task(recipe, training, held_out, made)
-    start = time.monotonic()
     network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
-    seconds = time.monotonic() - start
     exported = export(network.cpu(), channels=3 if recipe.network == "bpartis" else 1)
-    card = make_card(recipe, exported, training, held_out, name=name or recipe.network, seconds=seconds)
+    seconds = time_taken(folder, recipe.fit.batch)
+    card = make_card(recipe, exported, training, held_out, made, name=name or recipe.network, seconds=seconds)
     write_model_folder(folder / MODEL, card, exported.onnx)
     if held_out and recipe.network == "particles":
         post = calibration(score_examples(folder / MODEL, held_out))
