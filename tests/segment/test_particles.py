@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from segmetry.errors import OptionError, ReadError
 from segmetry.evaluate import average_precision
 from segmetry.io.model_folder import read_card, shipped_models
 from segmetry.segment import method_from, segment
+from segmetry.segment.particles import _sampled_runs
+from segmetry.types import Calibration
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,21 @@ class TestSamples:
         for a, b in zip(first.samples, again.samples, strict=True):
             np.testing.assert_array_equal(a, b)
         assert any((a != b).any() for a, b in zip(first.samples, other.samples, strict=True))
+
+    def test_maps_are_kept_within_a_limit(self, monkeypatch):
+        """Of the first image the maps of all masks are made and kept; there is no room for those of a second."""
+        asked = []
+
+        def maps(image, keep):
+            asked.append((int(image[0, 0]), np.ndim(keep)))
+            return np.zeros((*np.shape(keep)[:-1], 4, 20, 30), np.float32) + image[0, 0]
+
+        model = SimpleNamespace(card=SimpleNamespace(maps="abcd", stride=2), maps=maps)
+        images = [np.full((40, 60), k, np.float32) for k in (1, 2)]
+        monkeypatch.setattr("segmetry.segment.particles.CACHE", 1.5 * 3 * 40 * 60 * 4)
+        for run in _sampled_runs(model, np.ones((3, 7), np.float32)):
+            assert [run(image)[0, 0, 0] for image in images] == [1, 2]
+        assert asked == [(1, 2), (2, 1), (2, 1), (2, 1)]
 
 
 class TestThreshold:
@@ -291,6 +309,27 @@ class TestBadModel:
         monkeypatch.setattr("segmetry.segment.particles.shipped_models", dict)
         with pytest.raises(OptionError, match=r"make model.*-m hybrid"):
             method_from("particles").check()
+
+
+class TestPixelSize:
+    def warned(self, scene, folder, size):
+        calibration = Calibration.from_text(size) if size else Calibration.unknown()
+        found = segment(Image(scene[0], calibration=calibration), "particles", options={"model": str(folder)})
+        return [n for n in found.notes if "pixel" in n]
+
+    def test_far_from_what_it_learned_is_a_warning(self, scene, folder):
+        TestBadModel().change(folder, pixel_size_range=(0.1, 20))
+        assert self.warned(scene, folder, "0.1 mm") == [
+            "WARNING: a pixel is 100 µm long, the network learned from 0.1 nm to 20 nm: check the pixel size; if it is "
+            "right, the image may be of another kind, so look at the overlay."
+        ]
+        assert self.warned(scene, folder, "0.3 Å")
+        for near in ("0.34 Å", "1 nm", "0.059 µm", ""):
+            assert not self.warned(scene, folder, near)
+
+    def test_a_model_that_does_not_know_its_own_says_nothing(self, scene, folder):
+        TestBadModel().change(folder, pixel_size_range=None)
+        assert not self.warned(scene, folder, "1 km")
 
 
 def test_the_record_says_what_it_takes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
@@ -24,11 +25,15 @@ from segmetry.segment.pick import pick_particles
 from segmetry.segment.pyramid import Passes, Plan, plan_search, search
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Segmentation, frame_of
+from segmetry.units import METRES, PIXEL, best_unit, convert
 
 UNSURE, MURKY = 0.7, 0.5
 """Mean chance to be right, of the particles that are kept and of all candidates, below which the user is warned: the
 image may be of another kind. So it was on 5 of 74 micrographs that the network had not seen, and on all five pictures
 of something else (letters, clouds, a cat, a photographer, grass) in which it kept anything."""
+
+FAR = 3.0
+"""Pixels that are so many times smaller or larger than those the network learned from are a warning."""
 
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
@@ -118,6 +123,7 @@ class Particles(Method):
             "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
+        notes += _unlike_pixels(model.card, scene)
         if promise:
             # Its threshold is on raw scores, those of the table are chances: the same particles, told in one scale.
             told = replace(promise, threshold=float(self._chances(np.array([promise.threshold]), model.card)[0]))
@@ -257,12 +263,13 @@ class Particles(Method):
 def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
     """Return a network for each mask; what all masks are run on is computed for all at once, where memory allows."""
     cache: dict[bytes, np.ndarray] = {}
+    size = len(model.card.maps) / model.card.stride**2  # of maps, in images
 
     def at(i: int, image: np.ndarray) -> np.ndarray:
-        if len(masks) * image.nbytes > CACHE:
-            return model.maps(image, masks[i])
         key = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=16).digest()
         if key not in cache:
+            if sum(maps.nbytes for maps in cache.values()) + size * len(masks) * image.nbytes > CACHE:
+                return model.maps(image, masks[i])
             cache[key] = model.maps(image, masks)
         return cache[key][i]
 
@@ -288,6 +295,26 @@ def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Se
             f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px."
         )
     return remarks
+
+
+def _unlike_pixels(card: Card, scene: Scene) -> list[str]:
+    """Return the warning of a pixel size far from the training range."""
+    if card.pixel_size_range is None or scene.unit == PIXEL:
+        return []
+    low, high = card.pixel_size_range
+    size = convert(math.prod(scene.spacing) ** (1 / len(scene.spacing)), scene.unit, "nm")
+    if low / FAR <= size <= FAR * high:
+        return []
+    return [
+        f"WARNING: a pixel is {_length(size)} long, the network learned from {_length(low)} to {_length(high)}: check "
+        "the pixel size; if it is right, the image may be of another kind, so look at the overlay."
+    ]
+
+
+def _length(nm: float) -> str:
+    """Return a length in the unit in which it reads well."""
+    unit = best_unit(nm * METRES["nm"])
+    return f"{convert(nm, 'nm', unit):.3g} {unit}"
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
