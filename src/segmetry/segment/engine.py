@@ -151,29 +151,6 @@ def tile_within(card: Card, shape: Sequence[int], memory: float) -> tuple[int, .
     return tile_for(shape, reach_of(card), memory / (OVERHEAD * card.bytes_per_pixel))
 
 
-def memory_of(card: Card, shape: Sequence[int], *, n_masks: int = 1, memory: float = MEMORY) -> int:
-    """Return the bytes that making the maps of an image takes at most: image, maps, and the network at work.
-
-    Parameters
-    ----------
-    card : Card
-        The network's.
-    shape : sequence of int
-        Sides of the image in px.
-    n_masks : int
-        Dropout masks.
-    memory : float
-        As in `tile_within`; `Model.maps` keeps to `MEMORY` unless its tile is told.
-    """
-    tile = tile_within(card, shape, memory)
-    at_once = min(n_masks, _masks_at_once(card, shape, tile, memory))
-    sides = zip(padded(shape, card.multiple), tile, strict=True)
-    window = math.prod(min(n, t) for n, t in sides) * card.bytes_per_pixel * OVERHEAD * at_once
-    image = 4 * card.channels * math.prod(shape)
-    maps = 4 * n_masks * len(card.maps) * math.prod(math.ceil(n / card.stride) for n in shape)
-    return int(image + maps + window)
-
-
 def _masks_at_once(card: Card, shape: Sequence[int], tile: Sequence[int], memory: float) -> int:
     """Return how many masks one run of the network takes to stay within so many bytes; one if none does."""
     sides = zip(padded(shape, card.multiple), tile, strict=True)

@@ -193,7 +193,31 @@ class Searched(NamedTuple):
 
 
 def plan_search(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: Passes | None = None) -> Plan:
-    """Return the zooms at which the particles of an image are best searched; parameters as of `find_particles`."""
+    """Return the zooms at which the particles of an image are best searched.
+
+    Parameters
+    ----------
+    pixels : (M, N) array of float32
+        Mean 0 and standard deviation 1 over what is valid; what is not is what the network shall see there.
+    valid : (M, N) array of bool or None
+        False on text, bars and footers: no particle is painted there.
+    run : callable
+        See `Run`.
+    passes : Passes, optional
+
+    Raises
+    ------
+    ShapeMismatchError
+        If `valid` has not the shape of the image.
+
+    Notes
+    -----
+    A network knows particles of the sizes it has learned. Pass 1 runs it at half resolution (and coarser on large
+    images) to find the typical side; pass 2 (`search`) at the zoom that brings this side to 64 px, and what it finds is
+    painted at full resolution. Particles far larger than the typical one, and those far smaller, are looked for at
+    their own zoom, and gaps are filled from finer zooms, only in boxes about the places where a coarser map saw
+    something that became no particle.
+    """
     o = passes or Passes()
     pixels = _checked(pixels, valid)
     area, seen = _first_pass(pixels, valid, run, o)
@@ -210,7 +234,7 @@ def plan_search(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: 
 def search(
     pixels: np.ndarray, valid: np.ndarray | None, run: Run, plan: Plan, passes: Passes | None = None
 ) -> Searched:
-    """Return the particles of an image at the zooms of a plan; parameters as of `find_particles`."""
+    """Return the particles of an image at the zooms of a plan; other parameters as of `plan_search`."""
     o = passes or Passes()
     pixels, seen, zoom = _checked(pixels, valid), plan.seen.copy(), plan.zoom
     found, seed = _search(pixels, valid, run, zoom, o, seen)
@@ -235,40 +259,9 @@ def search(
     return Searched(found, seed)
 
 
-def find_particles(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: Passes | None = None) -> Grouped:
-    """Return the particles of an image.
-
-    Parameters
-    ----------
-    pixels : (M, N) array of float32
-        Mean 0 and standard deviation 1 over what is valid; what is not is what the network shall see there.
-    valid : (M, N) array of bool or None
-        False on text, bars and footers: no particle is painted there.
-    run : callable
-        See `Run`.
-    passes : Passes, optional
-
-    Raises
-    ------
-    ShapeMismatchError
-        If `valid` has not the shape of the image.
-
-    Notes
-    -----
-    A network knows particles of the sizes it has learned. Pass 1 runs it at half resolution (and coarser on large
-    images) to find the typical side; pass 2 at the zoom that brings this side to 64 px, and what it finds is painted at
-    full resolution. Particles far larger than the typical one, and those far smaller, are looked for at their own zoom,
-    and gaps are filled from finer zooms, only in boxes about the places where a coarser map saw something that became
-    no particle.
-    """
-    if not pixels.size:
-        return group(np.zeros((4, 0, 0), np.float32), shape=pixels.shape)
-    return search(pixels, valid, run, plan_search(pixels, valid, run, passes), passes).particles
-
-
 def _checked(pixels: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
     if valid is not None and valid.shape != pixels.shape:
-        raise ShapeMismatchError(f"find_particles: valid is {valid.shape}, the image {pixels.shape}.")
+        raise ShapeMismatchError(f"search: valid is {valid.shape}, the image {pixels.shape}.")
     return np.ascontiguousarray(pixels, np.float32)
 
 
