@@ -179,6 +179,14 @@ class TestThreshold:
             assert found.scores.min(initial=1) >= score - 1e-9, "in the scale of the table"
         assert any(p["threshold"] is not None for p in given), "some can be given"
 
+    def test_a_promise_that_other_models_made_is_said_to_be(self, scene, folder):
+        card = read_card(folder)
+        for models, said in (([card.sha256], 0), (["a" * 64, "b" * 64], 1)):
+            post = dict(card.post) | {"calibrated_on": {"images": 74, "groups": 49, "models": models}}
+            TestBadModel().change(folder, post=post)
+            found = segment(scene[0], "particles", options={"model": str(folder), "miss_rate": 0.2})
+            assert sum("proved for 2 models" in note for note in found.notes) == said
+
     @pytest.mark.parametrize("other", [{"turns": 1}, {"min_size": 30}, {"pick": "inside"}])
     def test_a_promise_for_other_options_is_no_promise(self, scene, other):
         """Scores of other flips, and some of the particles only, are not what was calibrated."""

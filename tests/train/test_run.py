@@ -9,9 +9,12 @@ import pytest
 
 pytest.importorskip("torch")
 from segmetry.errors import OptionError, RecipeError
+from segmetry.evaluate.scored import ScoredImage
 from segmetry.io import calibrate, read
+from segmetry.io.model_folder import read_card
 from segmetry.segment.engine import load_model, normalise
 from segmetry.synth import scenes
+from segmetry.train.calibrate import Scored
 from segmetry.train.data import Example, hash_examples, unpack
 from segmetry.train.options import FitOptions
 from segmetry.train.recipe import TrainRecipe
@@ -73,6 +76,44 @@ def test_a_fold_keeps_groups_whole(examples):
     assert (len(everything), len(nothing)) == (6, 0)
     with pytest.raises(OptionError, match="groups cannot be dealt"):
         split(examples[:1], SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_folds_calibrate_a_model_that_learned_from_all(tmp_path, examples, monkeypatch):
+    """What each found on the images it had not seen is put together: all images, each by the model that held it out."""
+    folds = [tmp_path / f"fold-{k}" for k in (0, 1)]
+    cards = [
+        read_card(train(dataclasses.replace(SMALL, fold=k), examples, run, workers=0)) for k, run in enumerate(folds)
+    ]
+    scored = []
+
+    def score(model, unseen):
+        scored.append((read_card(model).sha256, {e.name for e in unseen}))
+        rng = np.random.default_rng(0)
+        right = rng.random((len(unseen), 20)) < 0.8
+        return [Scored(ScoredImage(rng.random(20), r, 20, e.group), 0.5) for r, e in zip(right, unseen, strict=True)]
+
+    monkeypatch.setattr("segmetry.train.run.score_examples", score)
+    everything = dataclasses.replace(SMALL, fold=None)
+    card = read_card(train(everything, examples, tmp_path / "all", workers=0, calibrate_with=folds))
+    assert card.training["images"] == 6
+    assert card.post["calibrated_on"] == {"images": 6, "groups": 3, "models": [one.sha256 for one in cards]}
+    assert [sha for sha, _ in scored] == [one.sha256 for one in cards]
+    for (_, names), k in zip(scored, (0, 1), strict=True):
+        assert names == {e.name for e in split(examples, dataclasses.replace(SMALL, fold=k))[1]}
+
+    def refuse(text, runs, recipe=everything, of=examples):
+        with pytest.raises(OptionError, match=text):
+            train(recipe, of, tmp_path / "new", workers=0, calibrate_with=runs)
+        assert not (tmp_path / "new").exists(), "said before hours of training"
+
+    refuse("the same fold", [folds[0], folds[0]])
+    refuse("leave out the fold", folds, SMALL)
+    refuse("leave out the fold", folds, TrainRecipe(network="bpartis"))
+    refuse("differ in that only", folds, dataclasses.replace(everything, scenes=3))
+    refuse("differ in that only", [tmp_path / "all"])
+    refuse("other images", folds, of=[*examples[:-1], dataclasses.replace(examples[-1], name="renamed")])
 
 
 def test_the_range_of_pixel_sizes_is_no_misread_bar(examples):

@@ -265,6 +265,14 @@ def train(
         int | None, typer.Option("--fold", min=0, help="Hold this fifth of the groups out. [default: learn from all]")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
+    calibrate_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibrate-with",
+            metavar="RUN",
+            help="A run of the same recipe with --fold, for one that learns from all. May be repeated.",
+        ),
+    ] = None,
     json_: Json = False,
 ) -> int:
     """Train a particle network on labelled images; a run that was stopped goes on where it was.
@@ -283,6 +291,7 @@ def train(
         groups=groups,
         fold=fold,
         workers=workers,
+        calibrate_with=calibrate_with or (),
         as_json=json_,
     )
 

@@ -32,6 +32,7 @@ def train_network(
     groups: Path | None,
     fold: int | None,
     workers: int | None,
+    calibrate_with: Sequence[Path],
     as_json: bool,
 ) -> int:
     """Train a network on labelled images, and print where its model is."""
@@ -49,7 +50,7 @@ def train_network(
     open_output(out)
     n_workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
     with Bar(chosen.fit.steps) as show:
-        folder = train(chosen, examples, out, workers=n_workers, progress=show)
+        folder = train(chosen, examples, out, workers=n_workers, progress=show, calibrate_with=calibrate_with)
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(card, indent=2, ensure_ascii=False))

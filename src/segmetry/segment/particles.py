@@ -129,7 +129,7 @@ class Particles(Method):
             told = replace(promise, threshold=float(self._chances(np.array([promise.threshold]), model.card)[0]))
             info["promise"] = told.as_dict()
             notes.append(told.sentence)
-            notes += self._departures(Passes(**model.card.post.get("passes", {})))
+            notes += self._departures(Passes(**model.card.post.get("passes", {}))) + _by_others(model.card)
         samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
         seed = main.seed
         del pixels, main  # of a large image, a lot of memory
@@ -295,6 +295,17 @@ def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Se
             f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px."
         )
     return remarks
+
+
+def _by_others(card: Card) -> list[str]:
+    """Return the remark on a promise that was made on what other models found, those of cross-validation."""
+    models = card.post.get("calibrated_on", {}).get("models", [card.sha256])
+    if card.sha256 in models:
+        return []
+    return [
+        f"the promise was proved for {len(models)} models that each learned from a part of this one's images; that it "
+        "holds for this one too is an assumption."
+    ]
 
 
 def _unlike_pixels(card: Card, scene: Scene) -> list[str]:

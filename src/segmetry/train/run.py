@@ -12,7 +12,7 @@ import torch
 
 from segmetry.errors import OptionError
 from segmetry.io.atomic import atomic
-from segmetry.io.model_folder import Card, write_model_folder
+from segmetry.io.model_folder import Card, read_card, write_model_folder
 from segmetry.nets.export import Exported, export
 from segmetry.segment.pyramid import typical_side
 from segmetry.train.bpartis_task import BPartISTask
@@ -57,6 +57,26 @@ def split(examples: Sequence[Example], recipe: TrainRecipe) -> tuple[list[Exampl
             "use fewer folds, or name the groups of the images."
         )
     return parts
+
+
+def fold_models(recipe: TrainRecipe, examples: Sequence[Example], runs: Sequence[Path]) -> dict[Path, list[Example]]:
+    """Return the models of runs that each held out a fold, with the images that each has not seen; see `train`."""
+    if runs and (recipe.fold is not None or recipe.network != "particles"):
+        raise OptionError("other runs calibrate a network 'particles' that learns from all images; leave out the fold.")
+    found: dict[Path, list[Example]] = {}
+    folds_seen = set()
+    for run in runs:
+        other = TrainRecipe.load(run / "recipe.yaml")
+        if other.fold is None or dataclasses.replace(other, fold=None) != recipe:
+            raise OptionError(f"{run}: is no run of this recipe with a fold; name runs that differ in that only.")
+        if other.fold in folds_seen:
+            raise OptionError(f"{run}: held out the same fold as another run to calibrate with; name each fold once.")
+        folds_seen.add(other.fold)
+        training, held_out = split(examples, other)
+        if read_card(run / MODEL).training.get("data_sha256") != hash_examples(training):
+            raise OptionError(f"{run}: learned from other images or groups; calibrate with runs on these same ones.")
+        found[run / MODEL] = held_out
+    return found
 
 
 def make_task(
@@ -163,6 +183,7 @@ def train(
     name: str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    calibrate_with: Sequence[Path] = (),
 ) -> Path:
     """Train a network and return its model folder, ``folder/model``.
 
@@ -178,12 +199,17 @@ def train(
         Processes that draw samples.
     progress : callable, optional
         Told the step, the number of steps, and the latest losses.
+    calibrate_with : sequence of Path
+        Runs of the same recipe on the same images, each without a fold of its own: a network that has learned from all
+        images is calibrated with what these found on those they had not seen.
 
     Raises
     ------
     OptionError
-        If the folder holds a run of another recipe, or there are too few groups for the folds.
+        If the folder holds a run of another recipe, there are too few groups for the folds, or a run to calibrate with
+        is of another recipe or of other images.
     """
+    judges = fold_models(recipe, examples, calibrate_with)
     folder.mkdir(parents=True, exist_ok=True)
     text = recipe.to_yaml()
     kept = folder / "recipe.yaml"
@@ -202,6 +228,10 @@ def train(
     card = make_card(recipe, exported, training, held_out, made, name=name or recipe.network, seconds=seconds)
     write_model_folder(folder / MODEL, card, exported.onnx)
     if held_out and recipe.network == "particles":
-        post = calibration(score_examples(folder / MODEL, held_out))
+        judges = {folder / MODEL: held_out}
+    if judges:
+        post = calibration([one for model, unseen in judges.items() for one in score_examples(model, unseen)])
+        if "calibrated_on" in post:
+            post["calibrated_on"]["models"] = [read_card(model).sha256 for model in judges]
         write_model_folder(folder / MODEL, dataclasses.replace(card, post=post), exported.onnx)
     return folder / MODEL
