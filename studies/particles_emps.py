@@ -8,7 +8,7 @@ five parts, and an image of one part is segmented with scores, threshold and pro
 text is masked as `segmetry measure` masks it, and contours are as the network draws them (``refine=false``).
 
 Writes OUT/rows.csv (one line an image), OUT/summary.json, and the label images in OUT/labels. A run that was stopped
-goes on. About 2 s of one core an image with 8 samples, and half a second to find its text.
+goes on. About 2 s of one core an image with 8 samples, and a quarter of a second to find its text.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def load_examples(
 ) -> list[Example]:
     """Return labelled images from two folders; image and labels share their stem.
 
-    Burned-in text, bars and footers are found, and pixel sizes read, as `segmetry measure` does: half a second of one
-    core an image.
+    Burned-in text, bars and footers are found, and pixel sizes read, as `segmetry measure` does: a quarter of a
+    second of one core an image.
 
     Parameters
     ----------

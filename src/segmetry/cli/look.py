@@ -117,6 +117,8 @@ def _model_rows(method: type) -> list[tuple[str, str]]:
         rows.append(("trained on", f"{counts}; data {str(learned.get('data_sha256', ''))[:12]}"))
     if card.size_range:
         rows.append(("sizes", f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px (root of the area)"))
+    if card.pixel_size_range:
+        rows.append(("pixel sizes", "{:g} to {:g} nm".format(*card.pixel_size_range)))
     for name, score in card.scores.items():
         rows.append(("scores on" if name == "on" else name, _score(score)))
     if not card.scores:
