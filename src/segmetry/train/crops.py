@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from segmetry.segment.pyramid import typical_side
+from segmetry.train import greys
 from segmetry.train.data import Example, pyramid
 
 UNKNOWN = 65535
@@ -151,37 +152,19 @@ def _at_level(matrix: np.ndarray, whole: tuple[int, ...], level: tuple[int, ...]
 def change_greys(image: np.ndarray, rng: np.random.Generator, o: CropOptions) -> np.ndarray:
     """Return a crop with other contrast, gamma, sign, shading, blur and noise, in standard deviations as it came."""
     image = np.clip(image, -5, 5)
-    side = image.shape[0]
-    if rng.random() < 0.5:  # gamma on the range of the crop
-        low, high = float(image.min()), float(image.max())
-        span = max(high - low, 1e-3)
-        image = cv2.pow(np.maximum((image - low) / span, 1e-4), math.exp(rng.normal(0, 0.3))) * span + low
+    if rng.random() < 0.5:
+        image = greys.bend(image, rng)
     if rng.random() < o.shade:
-        slope = rng.normal(0, 0.8, 2)
-        ramp = np.linspace(-0.5, 0.5, side, dtype=np.float32)
-        image = image + np.float32(slope[0]) * ramp[:, None] + np.float32(slope[1]) * ramp
+        image = greys.shade(image, rng)
     if rng.random() < o.text:
-        grey = float(rng.choice([-1, 1]) * rng.uniform(1.5, 4))
-        text = "".join(rng.choice(list("abcdefABCDEF0123456789 nmuk.()"), int(rng.integers(1, 9))))
-        where = (int(rng.integers(-20, side - 20)), int(rng.integers(12, side)))
-        ink = np.zeros((side, side), np.uint8)
-        font, size, thick = int(rng.integers(0, 5)), rng.uniform(0.5, 1.8), int(rng.integers(1, 4))
-        cv2.putText(ink, text, where, font, size, 255, thick, cv2.LINE_AA)
-        share = ink.astype(np.float32) * np.float32(1 / 255)
-        image = image * (1 - share) + np.float32(grey) * share
+        image = greys.burn_letters(image, rng)
     if rng.random() < o.invert:
         image = -image
-    image = image * np.float32(math.exp(rng.normal(0, 0.25))) + np.float32(rng.normal(0, 0.25))
+    image = greys.contrast(image, rng)
     if rng.random() < o.blur:
-        sigma = rng.uniform(0.4, 1.6)
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        image = greys.soften(image, rng)
     if rng.random() < o.noise:
-        noise = np.empty_like(image)
-        cv2.setRNGSeed(int(rng.integers(2**31 - 1)))
-        cv2.randn(noise, 0, float(math.exp(rng.uniform(math.log(0.03), math.log(0.6)))))
-        if rng.random() < 0.3:
-            noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.8)
-        image = image + noise
+        image = greys.roughen(image, rng)
     return image
 
 
