@@ -33,8 +33,8 @@ image may be of another kind. So it was on 5 of 74 micrographs that the network 
 of something else (letters, clouds, a cat, a photographer, grass) in which it kept anything."""
 
 FAR = 3.0
-"""Pixels that are so many times smaller or larger than those the network learned from are a warning. Two in a hundred of
-the training images lie beyond the range, by up to a factor of 1.9: they are no reason for one."""
+"""Pixels that are so many times smaller or larger than those the network learned from are a warning. Two in a hundred
+training images lie beyond the range, by up to a factor of 1.9: they are no reason for one."""
 
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
