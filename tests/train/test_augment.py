@@ -105,8 +105,10 @@ def test_only_the_part_that_is_needed_is_read():
     warp = draw_warp(np.random.default_rng(0), (64, 64), (2500, 3000), AugmentOptions(zoom=(1, 1), elastic=0))
     apply_warp(warp, [channel], labels, (0,))
     rows, columns = channel.asked
-    assert rows.start <= 2500 - 32 and rows.stop >= 2500 + 32
-    assert rows.stop - rows.start < 110 and columns.stop - columns.start < 110
+    assert rows.start <= 2500 - 32
+    assert rows.stop >= 2500 + 32
+    assert rows.stop - rows.start < 110
+    assert columns.stop - columns.start < 110
 
 
 @pytest.mark.parametrize("kind", [">f4", "<u2", "i4", "f8", "bool"])
@@ -121,7 +123,8 @@ def test_a_sample_wholly_outside_is_ignored():
     warp = Warp(np.array([[1.0, 0, 500], [0, 1, 500]]), None, (8, 8))
     image, labels = apply_warp(warp, RAMPS, np.zeros(ROWS.shape, np.uint8), (7, 8))
     assert (labels == IGNORED).all()
-    assert (image[0] == 7).all() and (image[1] == 8).all()
+    assert (image[0] == 7).all()
+    assert (image[1] == 8).all()
 
 
 def test_greys_follow_the_seed_and_keep_their_kind():
@@ -130,7 +133,8 @@ def test_greys_follow_the_seed_and_keep_their_kind():
     first, again, other = (change_greys(image, np.random.default_rng(s), options) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert first.dtype == np.float32 and np.isfinite(first).all()
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
 
 
 @pytest.mark.parametrize("wrong", [{"flip": 1, "rotate": 2}, {"zoom": (2, 1)}, {"noise": -0.1}, {"elastic_size": 1}])
