@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from segmetry.errors import ImageError, OptionError, ReadError, SegmetryError, ShapeMismatchError
 from segmetry.io.model_folder import Card, write_model_folder
-from segmetry.io.onnx_bytes import refuse_outside_files
+from segmetry.io.onnx_bytes import cut_before, refuse_outside_files
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import load_model, normalise, tile_within
 
@@ -254,3 +254,51 @@ def test_running_a_model_loads_no_torch(model):
 def test_every_error_is_one_of_ours(tmp_path):
     with pytest.raises(SegmetryError):
         load_model(tmp_path / "nowhere")
+
+
+class TestCut:
+    """What no mask touches is computed once."""
+
+    def test_halves_give_what_the_whole_gives(self, model, kernel):
+        halves = cut_before(tiny_onnx.tiny(kernel), "keep")
+        assert halves is not None
+        assert halves.between == ("c",)
+        assert kernel.tobytes() in halves.first
+        assert kernel.tobytes() not in halves.second
+        pixels, keep = noise(20, 20), draw_keep(model.card.dropout, 3, 0)
+        by_hand = tiny_onnx.plain_maps(pixels, kernel)
+        assert np.allclose(model.maps(pixels, keep), by_hand * keep[:, :, None, None], atol=1e-5)
+
+    def test_a_network_that_masks_at_once_is_not_cut(self):
+        nodes = [
+            tiny_onnx.node("Unsqueeze", ["keep", "axes"], "k"),
+            tiny_onnx.node("Mul", ["image", "k"], "maps"),
+        ]
+        axes = tiny_onnx.tensor("axes", np.array([2, 3]))
+        inputs = [tiny_onnx.value("image", ["b", 1, "h", "w"]), tiny_onnx.value("keep", ["n", 1])]
+        assert (
+            cut_before(tiny_onnx.model(nodes, [axes], inputs, [tiny_onnx.value("maps", ["b", 1, "h", "w"])]), "keep")
+            is None
+        )
+
+    def test_a_network_that_cannot_be_cut_runs_whole(self, tmp_path):
+        # What goes from one half to the other is a shape, so whole numbers, not what the halves declare.
+        nodes = [
+            tiny_onnx.node("Shape", ["image"], "sides"),
+            tiny_onnx.node("Unsqueeze", ["keep", "axes"], "k"),
+            tiny_onnx.node("Expand", ["k", "sides"], "wide"),
+            tiny_onnx.node("Mul", ["image", "wide"], "maps"),
+        ]
+        axes = tiny_onnx.tensor("axes", np.array([2, 3]))
+        inputs = [tiny_onnx.value("image", ["b", 1, "h", "w"]), tiny_onnx.value("keep", ["n", 1])]
+        onnx = tiny_onnx.model(nodes, [axes], inputs, [tiny_onnx.value("maps", ["b", 1, "h", "w"])])
+        card = tiny_onnx.tiny_card(tiny_onnx.weights(n_maps=1), stride=1, multiple=1)
+        write_model_folder(tmp_path / "m", card, onnx)
+        pixels, keep = noise(6, 7), np.array([[0.5], [2.0]], np.float32)
+        samples = load_model(tmp_path / "m").maps(pixels, keep)
+        assert np.array_equal(samples[:, 0], pixels * keep[:, :, None])
+
+    def test_the_number_of_masks_changes_no_bit(self, model):
+        pixels, keep = noise(20, 20), draw_keep(model.card.dropout, 5, 1)
+        for i in range(5):
+            assert np.array_equal(model.maps(pixels, keep[i : i + 1]), model.maps(pixels, keep)[i : i + 1])

@@ -14,13 +14,13 @@ from segmetry.errors import ImageError, OptionError, ShapeMismatchError
 from segmetry.io.card import Card
 from segmetry.io.model_folder import CARD, ONNX, read_model_folder, resolve_model
 from segmetry.segment.runtime import Run, start
-from segmetry.segment.tiles import Reach, padded, tile_for, windows
+from segmetry.segment.tiles import Reach, tile_for, windows
 
 MEMORY = 1.0e9
 """Bytes that a run of the network may take, unless told."""
 
 MASKS_AT_ONCE = 4
-"""Dropout masks of one run of the network: layers before the first dropout are computed once for all of them."""
+"""Dropout masks whose maps are made and kept at once by who takes samples one by one."""
 
 OVERHEAD = 2.0
 """What the engine allocates for each byte of intermediate results; measured 1.2 to 1.9 for ONNX Runtime on a CPU."""
@@ -39,7 +39,7 @@ class Model:
     engine : str
         What runs it, for the report: ``"ONNX Runtime 1.31.1, cpu"``.
     run : callable
-        Images (B, C, ...) and masks (n, K) to maps; sides are multiples of ``card.multiple``.
+        Image (1, C, ...) and masks (n, K) to the maps (C', ...) of each; sides are multiples of ``card.multiple``.
     """
 
     card: Card
@@ -75,7 +75,7 @@ class Model:
         Notes
         -----
         The image is padded with zeros, the mean grey of a standardised one, below and to the right up to a multiple of
-        ``card.multiple``.
+        ``card.multiple``. Of several masks, layers before the first dropout are computed once.
         """
         image = self._checked(pixels)
         masks, single = self._masks(keep)
@@ -84,7 +84,6 @@ class Model:
         maps = np.empty((len(masks), len(self.card.maps), *(math.ceil(n / stride) for n in shape)), np.float32)
         memory = max(MEMORY - maps.nbytes, 0.7 * MEMORY)  # so that images of 8192 x 8192 stay below 3 GB in all
         sides = self._tile(shape, tile, memory)
-        at_once = _masks_at_once(self.card, shape, sides, memory)
         for window in windows(shape, sides, reach_of(self.card)):
             inside = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(window, shape, strict=True))
             part = np.zeros((1, len(image), *(s.stop - s.start for s in window)), np.float32)
@@ -94,9 +93,8 @@ class Model:
             core = [(s.start // stride, s.first // stride, min(s.last // stride, n)) for s, n in ends]
             source = tuple(slice(first - start, last - start) for start, first, last in core)
             target = tuple(slice(first, last) for _, first, last in core)
-            for i in range(0, len(masks), at_once):
-                made = self.run(part, masks[i : i + at_once])
-                maps[(slice(i, i + at_once), slice(None), *target)] = made[(slice(None), slice(None), *source)]
+            for i, made in enumerate(self.run(part, masks)):
+                maps[i][(slice(None), *target)] = made[(slice(None), *source)]
         return maps[0] if single else maps
 
     def _checked(self, pixels: np.ndarray) -> np.ndarray:
@@ -149,13 +147,6 @@ def tile_within(card: Card, shape: Sequence[int], memory: float) -> tuple[int, .
         Bytes that the network may take for one mask, beside the image and its maps.
     """
     return tile_for(shape, reach_of(card), memory / (OVERHEAD * card.bytes_per_pixel))
-
-
-def _masks_at_once(card: Card, shape: Sequence[int], tile: Sequence[int], memory: float) -> int:
-    """Return how many masks one run of the network takes to stay within so many bytes; one if none does."""
-    sides = zip(padded(shape, card.multiple), tile, strict=True)
-    one = math.prod(min(n, t) for n, t in sides) * card.bytes_per_pixel * OVERHEAD
-    return int(min(max(memory // one, 1), MASKS_AT_ONCE))
 
 
 def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from segmetry.errors import OptionError, ReadError, unknown_name
 from segmetry.io.model_folder import ModelFolder
-from segmetry.io.onnx_bytes import refuse_outside_files
+from segmetry.io.onnx_bytes import cut_before, refuse_outside_files
 
 ENGINES = ("auto", "cpu", "cuda", "openvino")
 """What can run a network: ``auto`` is a GPU if ONNX Runtime has one, else the CPU."""
@@ -20,8 +22,8 @@ LARGE = 2**21
 needs: measured 890 instead of 640 MB at 2976 x 3104. The system takes a while to find it anew: 13 % of the run there.
 """
 
-Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Images (B, C, ...) and masks (n, K) to maps (max(B, n), C', ...)."""
+Run = Callable[[np.ndarray, np.ndarray], Iterator[np.ndarray]]
+"""Image (1, C, ...) and masks (n, K) to the maps (C', ...) of one mask after the other."""
 
 
 class Started(NamedTuple):
@@ -53,8 +55,47 @@ def start(folder: ModelFolder, n_threads: int, engine: str) -> Started:
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
     refuse_outside_files(folder.onnx, str(folder.path))
-    if engine == "openvino":
-        return _openvino(folder, n_threads)
+    name, load = _openvino(n_threads) if engine == "openvino" else _onnxruntime(n_threads, engine)
+    try:
+        whole = load(folder.onnx)
+    except Exception as error:  # the engines raise a dozen kinds of their own
+        raise _unloadable(folder, error) from None
+    _fit(whole.shapes, folder)
+
+    @functools.cache
+    def halves() -> tuple[_Loaded, _Loaded] | None:
+        try:
+            cut = cut_before(folder.onnx, "keep")
+            return (load(cut.first), load(cut.second)) if cut else None
+        except Exception:  # a network that cannot be cut runs whole
+            return None
+
+    def run(image: np.ndarray, keep: np.ndarray) -> Iterator[np.ndarray]:
+        if "keep" not in whole.shapes:
+            yield from itertools.repeat(whole.compute({"image": image})["maps"][0], len(keep))
+        elif (keep != 1).any() and (cut := halves()):  # a sample is the same to the last bit, however many are drawn
+            first, second = cut
+            given = {"image": image} | first.compute({"image": image})
+            for i in range(len(keep)):
+                yield second.compute(given | {"keep": keep[i : i + 1]})["maps"][0]
+        else:
+            for i in range(len(keep)):
+                yield whole.compute({"image": image, "keep": keep[i : i + 1]})["maps"][0]
+
+    return Started(name, run)
+
+
+class _Loaded(NamedTuple):
+    """A network in an engine: the shapes of its inputs and outputs, and arrays by name to arrays by name.
+
+    What it is given and has no input for is left out.
+    """
+
+    shapes: dict[str, list[int | str | None]]
+    compute: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def _onnxruntime(n_threads: int, engine: str) -> tuple[str, Callable[[bytes], _Loaded]]:
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
@@ -70,49 +111,51 @@ def start(folder: ModelFolder, n_threads: int, engine: str) -> Started:
     options.log_severity_level = 3
     # TF32 would round products to 10 bits: another answer than the CPU's.
     cuda: list[Any] = [("CUDAExecutionProvider", {"use_tf32": "0"})] if engine == "cuda" else []
-    try:
-        session = onnxruntime.InferenceSession(folder.onnx, options, providers=[*cuda, "CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises a dozen kinds of its own
-        raise _unloadable(folder, error) from None
-    shapes = {node.name: list(node.shape) for node in (*session.get_inputs(), *session.get_outputs())}
-    _fit(shapes, folder)
     tidy = onnxruntime.RunOptions()
     tidy.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def run(image: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        given = {"image": image, "keep": keep}
-        large = image.size * max(len(image), len(keep)) > LARGE
-        fed = {name: given[name] for name in given if name in shapes}
-        maps = session.run(["maps"], fed, tidy if large else None)[0]
-        return np.broadcast_to(maps, (max(len(image), len(keep)), *maps.shape[1:]))
+    def load(onnx: bytes) -> _Loaded:
+        session = onnxruntime.InferenceSession(onnx, options, providers=[*cuda, "CPUExecutionProvider"])
+        taken, given = (
+            {n.name: list(n.shape) for n in nodes} for nodes in (session.get_inputs(), session.get_outputs())
+        )
 
-    return Started(f"ONNX Runtime {onnxruntime.__version__}, {engine}", run)
+        def compute(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            large = arrays["image"].size > LARGE
+            fed = {name: arrays[name] for name in taken}
+            return dict(zip(given, session.run(list(given), fed, tidy if large else None), strict=True))
+
+        return _Loaded(taken | given, compute)
+
+    return f"ONNX Runtime {onnxruntime.__version__}, {engine}", load
 
 
-def _openvino(folder: ModelFolder, n_threads: int) -> Started:
+def _openvino(n_threads: int) -> tuple[str, Callable[[bytes], _Loaded]]:
     try:
         openvino: Any = importlib.import_module("openvino")
     except ImportError:
         raise OptionError("engine openvino is not there: install the package openvino, or use cpu.") from None
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": n_threads}
-    try:
-        compiled = core.compile_model(core.read_model(folder.onnx), "CPU", settings)
-    except RuntimeError as error:
-        raise _unloadable(folder, error) from None
-    shapes = {
-        port.get_any_name(): [d.get_length() if d.is_static else str(d) for d in port.get_partial_shape()]
-        for port in (*compiled.inputs, *compiled.outputs)
-    }
-    _fit(shapes, folder)
-    request = compiled.create_infer_request()
 
-    def run(image: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        given = {"image": image, "keep": keep}
-        maps = request.infer({name: given[name] for name in given if name in shapes})["maps"].copy()
-        return np.broadcast_to(maps, (max(len(image), len(keep)), *maps.shape[1:]))
+    def load(onnx: bytes) -> _Loaded:
+        compiled = core.compile_model(core.read_model(onnx), "CPU", settings)
+        taken, given = (
+            {
+                port.get_any_name(): [d.get_length() if d.is_static else str(d) for d in port.get_partial_shape()]
+                for port in ports
+            }
+            for ports in (compiled.inputs, compiled.outputs)
+        )
+        request = compiled.create_infer_request()
 
-    return Started(f"OpenVINO {openvino.__version__.split('-')[0]}", run)
+        def compute(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            made = request.infer({name: arrays[name] for name in taken})
+            return {name: made[name].copy() for name in given}
+
+        return _Loaded(taken | given, compute)
+
+    return f"OpenVINO {openvino.__version__.split('-')[0]}", load
 
 
 def _unloadable(folder: ModelFolder, error: Exception) -> ReadError:
