@@ -97,12 +97,14 @@ def _entropy(rare):
 @numba.njit(cache=True, nogil=True)
 def _add(logit, probability, entropy):
     """Add the probabilities of a sample's logits, and their entropies."""
+    least = _entropy(NEAREST)
     for i in range(logit.size):
         x = np.float64(logit[i])
         odds = math.exp(-abs(x))
         rare = odds / (1 + odds)
         probability[i] += 1 - rare if x > 0 else rare
-        entropy[i] += _entropy(rare)
+        # The entropy of the two in terms of the logit: a logarithm less.
+        entropy[i] += math.log(1 + odds) + abs(x) * rare if rare > NEAREST else least
 
 
 @numba.njit(cache=True, nogil=True)
