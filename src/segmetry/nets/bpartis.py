@@ -26,7 +26,7 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, n_out, H/2, W/2) of (B, n_in, H, W)."""
-        return functional.elu(self.norm(torch.cat([self.conv(x), self.pool(x)], dim=1)))
+        return functional.elu(self.norm(torch.cat([self.conv(x), self.pool(x)], dim=1)), inplace=True)
 
 
 class Up(nn.Module):
@@ -38,7 +38,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, n_out, 2 H, 2 W) of (B, n_in, H, W)."""
-        return functional.elu(self.conv(enlarge(x)))
+        return functional.elu(self.conv(enlarge(x)), inplace=True)
 
 
 class Factored(nn.Module):
@@ -66,13 +66,13 @@ class Factored(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return (B, width, H, W) of the same; `keep` (B, width) multiplies the channels that are added."""
-        y = functional.elu(self.column_1(x))
-        y = functional.elu(self.row_1(y))
-        y = functional.elu(self.column_2(y))
+        y = functional.elu(self.column_1(x), inplace=True)
+        y = functional.elu(self.row_1(y), inplace=True)
+        y = functional.elu(self.column_2(y), inplace=True)
         y = self.row_2(y)
         if keep is not None:
             y = y * keep[:, :, None, None]
-        return functional.elu(y + x)
+        return functional.elu(y + x, inplace=True)
 
 
 class Encoder(nn.Module):

@@ -70,10 +70,10 @@ def _image_loss(maps: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     zero = maps.sum() * 0
     instance, spread = zero, zero
     foreground = zero
-    numbers = [k for k in flat.unique().tolist() if k != 0]
-    for k in numbers:
-        member = flat == k
-        own = member.nonzero().squeeze(1)
+    ordered, order = flat.sort(stable=True)
+    numbers, counts = ordered.unique_consecutive(return_counts=True)
+    particles = [(k, own) for k, own in zip(numbers.tolist(), order.split(counts.tolist()), strict=True) if k != 0]
+    for k, own in particles:
         own_sigma = sigma[:, own]
         s = own_sigma.mean(1, keepdim=True)
         centre = embedding[:, own].mean(1, keepdim=True)
@@ -81,12 +81,13 @@ def _image_loss(maps: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = torch.exp(SHARPNESS * s)
         with torch.no_grad():
             near = _distance(embedding, centre, scale) < -math.log(torch.finfo(maps.dtype).eps)
-            index = (near | member).nonzero().squeeze(1)
+            near[own] = True
+            index = near.nonzero().squeeze(1)
         phi = torch.exp(-_distance(embedding[:, index], centre, scale))
-        mine = member[index]
+        mine = flat[index] == k
         instance = instance + lovasz_hinge(2 * phi[None] - 1, mine[None], torch.ones_like(mine)[None])[0]
         foreground = foreground + (seed[own] - phi[mine].detach()).square().sum()
-    n = max(len(numbers), 1)
+    n = max(len(particles), 1)
     background = (seed.square() * (flat == 0)).sum()
     return instance / n, spread / n, (background + FOREGROUND_WEIGHT * foreground) / flat.numel()
 
