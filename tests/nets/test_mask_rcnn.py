@@ -126,3 +126,21 @@ def test_the_loss_reaches_every_parameter_and_falls_along_its_gradient(task):
             p -= 0.02 * before.item() / square * g  # to first order the loss falls by 2 %
         after, _ = loss()
     assert after.item() < before.item()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
+def test_a_stopped_run_goes_on_exactly(task, tmp_path):
+    from segmetry.train.checkpoint import load_arrays
+    from segmetry.train.loop import LAST, fit
+    from segmetry.train.options import FitOptions
+
+    short = MaskRcnnTask([disks(0)])  # nothing held out: a check would only cost time
+    options = FitOptions(steps=2, batch=1, warmup=1, average=0.5, learning_rate=1e-4)
+    fit(short, options, tmp_path / "whole", workers=0)
+    fit(short, options, tmp_path / "parts", workers=0, stop_after=1)
+    torch.rand(7)  # whatever the process has drawn meanwhile
+    fit(short, options, tmp_path / "parts", workers=0)
+    whole, parts = (load_arrays(tmp_path / run / LAST) for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []

@@ -43,12 +43,15 @@ class MaskRcnnTask:
         return build_mask_rcnn()
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
-        """Return training sample `number`: grey image in [0, 1] and labels."""
+        """Return training sample `number`: grey image in [0, 1], labels, and the number."""
         (grey, labels), _ = self.samples.draw(number)
-        return {"image": grey[None].astype(np.float32) / np.float32(255), "labels": labels}
+        image = grey[None].astype(np.float32) / np.float32(255)
+        return {"image": image, "labels": labels, "number": np.array(number)}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum of the five losses of a batch (objectness, two of boxes, class, mask), and each."""
+        # The network draws the proposals that it learns from: the same ones in a run that was stopped and goes on.
+        torch.manual_seed(int(batch["number"][0]))
         images = [image.expand(3, -1, -1) for image in batch["image"]]
         parts = network(images, [make_targets(labels) for labels in batch["labels"]])
         return torch.stack(list(parts.values())).sum(), parts
