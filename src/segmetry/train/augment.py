@@ -136,10 +136,13 @@ def draw_warp(rng: np.random.Generator, shape: Sequence[int], centre: Sequence[f
     cos, sin = math.cos(angle), math.sin(angle)
     mirror = np.where(rng.random(2) < 0.5, -1.0, 1.0) if o.flip else np.ones(2)
     linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag(mirror * (aspect / zoom, 1 / (aspect * zoom)))
-    if np.allclose(linear, np.round(linear)):
-        linear = np.round(linear)  # quarter turns hit pixels exactly
+    exact = np.allclose(linear, np.round(linear))
+    if exact:
+        linear = np.round(linear)
     middle = np.array([shape[1] - 1, shape[0] - 1]) / 2
     shift = np.array([centre[1], centre[0]], float) - linear @ middle
+    if exact:
+        shift = np.round(shift)  # nothing between pixels, which would only blur
     field = _draw_field(rng, shape, linear, o) if rng.random() < o.elastic else None
     return Warp(np.column_stack([linear, shift]), field, (shape[0], shape[1]))
 

@@ -1,0 +1,290 @@
+"""Samples of labelled images for networks that tell classes apart: where they are cut, and how they are varied."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segmetry.errors import LabelError, OptionError, ShapeMismatchError
+from segmetry.train.augment import IGNORED, AugmentOptions, Warp, apply_warp, change_greys, draw_warp
+
+N_PLACES = 4096
+"""Places of each class that are remembered of an image."""
+
+SPARSE = 0.5
+"""Images of which less is labelled are sampled about labelled pixels only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """An image with a class for every pixel that somebody labelled.
+
+    Parameters
+    ----------
+    name : str
+    group : str
+        Publication or specimen: images of one group never part over a split.
+    pixels : (C, M, N) or (C, P, M, N) array
+        Channels; anything that is sliced like an array, so that images need not be in memory.
+    classes : (M, N) or (P, M, N) array of uint8
+        Number of the class; `IGNORED` where nobody labelled.
+    spacing : tuple of float
+        Length of a pixel along each axis, in any one unit.
+    """
+
+    name: str
+    group: str
+    pixels: Any
+    classes: Any
+    spacing: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape[1:] != self.classes.shape or self.classes.ndim not in (2, 3):
+            raise ShapeMismatchError(
+                f"{self.name}: the image is {self.pixels.shape[1:]}, its labels {self.classes.shape}; they must match."
+            )
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Where samples are cut.
+
+    Parameters
+    ----------
+    side : int
+        Side of a sample in px; 0 takes whole images.
+    planes : int
+        Planes of a sample of a volume.
+    number : int
+        Places in all, drawn once; 0 draws another for every sample.
+    grid : bool
+        Places side by side over every image, in place of random ones.
+    rare : float
+        Share of the samples about a pixel of a class that is drawn with equal chances, so that rare classes are seen.
+    coordinates : bool
+        Two channels more, which tell where in its image a pixel lies: row and column from -1 to 1.
+    """
+
+    side: int = 256
+    planes: int = 32
+    number: int = 0
+    grid: bool = False
+    rare: float = 0.5
+    coordinates: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("side", 0), ("planes", 1), ("number", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise OptionError(f"samples: {name} must be a whole number from {least}, got {value!r}.")
+        if not 0 <= self.rare <= 1:
+            raise OptionError(f"samples: rare is a share in [0, 1], got {self.rare!r}.")
+        if self.grid and (self.number or not self.side):
+            raise OptionError("samples: a grid has its own number of places, and needs a side; leave out one of them.")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each channel over the training images.
+
+    Parameters
+    ----------
+    mean, sd : tuple of float
+        One for each channel.
+    """
+
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+
+    @classmethod
+    def measured(cls, images: Sequence[Labelled]) -> Normalisation:
+        """Return that of images, plane by plane, over the pixels that are finite.
+
+        Raises
+        ------
+        ShapeMismatchError
+            If the images have unlike numbers of channels.
+        """
+        channels = {len(image.pixels) for image in images}
+        if len(channels) != 1:
+            raise ShapeMismatchError(f"the images have unlike numbers of channels: {sorted(channels)}.")
+        means, sds = [], []
+        for c in range(channels.pop()):
+            n = total = squares = 0.0
+            for image in images:
+                planes = image.pixels[c] if image.classes.ndim == 3 else image.pixels[c : c + 1]
+                for plane in planes:
+                    values = np.asarray(plane, np.float64)
+                    values = values[np.isfinite(values)]
+                    n, total, squares = n + values.size, total + values.sum(), squares + (values * values).sum()
+            mean = total / max(n, 1)
+            means.append(float(mean))
+            sds.append(float(np.sqrt(max(squares / max(n, 1) - mean * mean, 0))) or 1.0)
+        return cls(tuple(means), tuple(sds))
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Return an image (C, ...) in standard deviations; what is not finite becomes 0."""
+        shape = (-1,) + (1,) * (image.ndim - 1)
+        mean, sd = (np.asarray(v, np.float32).reshape(shape) for v in (self.mean, self.sd))
+        return np.nan_to_num((image - mean) / sd, copy=False, nan=0, posinf=0, neginf=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a model's card says of it."""
+        return {"kind": "measured", "mean": list(self.mean), "sd": list(self.sd)}
+
+
+class Samples:
+    """Samples by number: the same number gives the same sample, so that a run can stop and go on anywhere.
+
+    Parameters
+    ----------
+    images : sequence of Labelled
+        All with as many axes.
+    normalisation : Normalisation
+    options : SampleOptions
+    augment : AugmentOptions
+    seed : int
+
+    Raises
+    ------
+    LabelError
+        If nothing is labelled at all.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Labelled],
+        normalisation: Normalisation,
+        *,
+        options: SampleOptions | None = None,
+        augment: AugmentOptions | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.images, self.normalisation, self.seed = list(images), normalisation, seed
+        self.options, self.augment = options or SampleOptions(), augment or AugmentOptions()
+        rng = np.random.default_rng([seed, 0])
+        self._places = [_remember(image.classes, rng) for image in self.images]
+        self._labelled = [_share_labelled(image.classes) for image in self.images]
+        self._by_class: dict[int, list[int]] = {}
+        for i, places in enumerate(self._places):
+            for k in places:
+                self._by_class.setdefault(k, []).append(i)
+        if not self._by_class:
+            raise LabelError("the labels of the training images say nothing: every pixel is to be ignored.")
+        self._grid = [place for i in range(len(self.images)) for place in self._tiles(i)] if self.options.grid else []
+
+    def draw(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return sample `number`: image (C, *S) float32 in standard deviations, classes (*S) uint8."""
+        rng = np.random.default_rng([self.seed, 1, number])
+        i, centre = self._place(number, rng)
+        image = self.images[i]
+        side = self.options.side
+        shape = (side, side) if side else image.classes.shape[-2:]
+        warp = draw_warp(rng, shape, centre[-2:], self.augment)
+        if image.classes.ndim == 2:
+            pixels, classes = self._cut(image.pixels, image.classes, warp)
+        else:
+            pixels, classes = self._cut_planes(image, warp, centre[0], rng)
+        pixels = self._greys(self.normalisation.apply(pixels), rng)
+        if self.options.coordinates:
+            pixels = np.concatenate([pixels, _coordinates(warp, image.classes.shape[-2:], pixels.shape[1:])])
+        return pixels, classes
+
+    def _greys(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the channels with other greys; the planes of a volume change in the same way."""
+        flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
+        return np.stack([change_greys(channel, rng, self.augment) for channel in flat]).reshape(pixels.shape)
+
+    def _cut(self, pixels: Any, classes: Any, warp: Warp) -> tuple[np.ndarray, np.ndarray]:
+        return apply_warp(warp, pixels, classes, self.normalisation.mean, cubic=self.augment.cubic)
+
+    def _cut_planes(
+        self, image: Labelled, warp: Warp, middle: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = self.options.planes if self.options.side else image.classes.shape[0]
+        planes = np.arange(n) + round(middle - (n - 1) / 2)
+        if self.augment.flip and rng.random() < 0.5:
+            planes = planes[::-1]
+        out = np.empty((len(image.pixels), n, *warp.shape), np.float32)
+        out[:] = np.reshape(self.normalisation.mean, (-1, 1, 1, 1))
+        classes = np.full((n, *warp.shape), IGNORED, np.uint8)
+        for k, plane in enumerate(planes):
+            if 0 <= plane < image.classes.shape[0]:
+                channels = [channel[plane] for channel in image.pixels]
+                out[:, k], classes[k] = self._cut(channels, image.classes[plane], warp)
+        return out, classes
+
+    def _place(self, number: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Return the image of a sample and the place of its middle."""
+        o = self.options
+        if self._grid:
+            turn, k = divmod(number, len(self._grid))
+            return self._grid[int(np.random.default_rng([self.seed, 2, turn]).permutation(len(self._grid))[k])]
+        if o.number:
+            rng = np.random.default_rng([self.seed, 2, number % o.number])
+        if not o.side:
+            i = int(rng.integers(len(self.images)))
+            return i, (np.array(self.images[i].classes.shape) - 1) / 2
+        if rng.random() < o.rare:
+            present = sorted(self._by_class)
+            k = present[int(rng.integers(len(present)))]
+            i = self._by_class[k][int(rng.integers(len(self._by_class[k])))]
+            return i, self._near(self._places[i][k], rng)
+        known = [i for i, places in enumerate(self._places) if places]
+        i = known[int(rng.integers(len(known)))]
+        shape = np.array(self.images[i].classes.shape)
+        if self._labelled[i] < SPARSE:
+            return i, self._near(np.concatenate(list(self._places[i].values())), rng)
+        half = np.minimum(self._size(shape.size), shape) / 2
+        return i, half - 0.5 + rng.random(shape.size) * (shape - 2 * half)
+
+    def _size(self, n_axes: int) -> np.ndarray:
+        side = self.options.side
+        return np.array([self.options.planes, side, side][3 - n_axes :])
+
+    def _near(self, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the middle of a sample that holds one of some places, which need not be its middle."""
+        n_axes = places.shape[1]
+        return places[int(rng.integers(len(places)))] + rng.uniform(-0.25, 0.25, n_axes) * self._size(n_axes)
+
+    def _tiles(self, i: int) -> list[tuple[int, np.ndarray]]:
+        """Return the places of samples side by side over an image; the last ones are shifted inwards."""
+        shape = self.images[i].classes.shape
+        size = self._size(len(shape))
+        axes = []
+        for n, s in zip(shape, size, strict=True):
+            starts = np.arange(0, max(n - s, 0) + s, s)  # the last one reaches the end
+            axes.append(np.minimum(starts, max(n - s, 0)) + (s - 1) / 2)
+        return [(i, np.array(place)) for place in itertools.product(*axes)]
+
+
+def _remember(classes: Any, rng: np.random.Generator) -> dict[int, np.ndarray]:
+    """Return places (n, axes) of every class that occurs in a label image, some thousand of each."""
+    values = np.asarray(classes)
+    out = {}
+    for k in np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:IGNORED]):
+        flat = np.flatnonzero(values == k)
+        if flat.size > N_PLACES:
+            flat = np.sort(rng.choice(flat, N_PLACES, replace=False))
+        out[int(k)] = np.stack(np.unravel_index(flat, values.shape), -1).astype(np.int32)
+    return out
+
+
+def _share_labelled(classes: Any) -> float:
+    return float(np.mean(np.asarray(classes) != IGNORED))
+
+
+def _coordinates(warp: Warp, shape: Sequence[int], sides: Sequence[int]) -> np.ndarray:
+    """Return row and column of each pixel in its image from -1 to 1, (2, *sides)."""
+    x, y = warp.places()
+    places = [2 * at / max(n - 1, 1) - 1 for at, n in ((y, shape[0]), (x, shape[1]))]
+    return np.stack([np.broadcast_to(place, sides) for place in places]).astype(np.float32)
+
+
+def count_classes(images: Sequence[Labelled], n_classes: int) -> np.ndarray:
+    """Return how many pixels of each class each image has, (n_images, n_classes)."""
+    return np.array([np.bincount(np.asarray(i.classes).ravel(), minlength=256)[:n_classes] for i in images])
