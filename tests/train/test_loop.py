@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from segmetry.errors import OptionError, ReadError  # noqa: E402
+from segmetry.errors import OptionError, ReadError, SegmetryError  # noqa: E402
 from segmetry.train.checkpoint import load_arrays, save_arrays  # noqa: E402
 from segmetry.train.crops import CropOptions, Crops  # noqa: E402
 from segmetry.train.data import Example  # noqa: E402
@@ -122,3 +122,86 @@ def test_bad_options_are_told(change, word):
     with pytest.raises(OptionError, match="learning_rate"):
         FitOptions.from_dict({"learning_rat": 1})
     assert FitOptions.from_dict(FitOptions(steps=7).as_dict()) == FitOptions(steps=7)
+
+
+class Line:
+    """A task without images: a weight that should become the slope of a line, and scores that a test sets."""
+
+    def __init__(self, scores=(), slope=3.0):
+        self.scores, self.slope, self.checks = list(scores), slope, 0
+
+    def build(self):
+        network = torch.nn.Module()
+        network.encoder, network.head = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+        network.forward = lambda x: network.head(network.encoder(x))
+        return network
+
+    def sample(self, number):
+        x = np.random.default_rng(number).uniform(-1, 1, 1).astype(np.float32)
+        return {"x": x, "y": np.float32(self.slope) * x}
+
+    def loss(self, network, batch):
+        loss = ((network(batch["x"]) - batch["y"]) ** 2).mean()
+        return loss, {}
+
+    def check(self, network, device):
+        self.checks += 1
+        return {"score": self.scores[self.checks - 1]} if self.scores else {}
+
+
+def checks(folder):
+    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    return [e["step"] for e in lines if "check" in e]
+
+
+def test_the_best_weights_are_kept_and_can_become_the_model(tmp_path):
+    scores = [0.1, 0.9, 0.3, 0.2]
+    for keep in ("last", "best"):
+        found = quietly(Line(scores), options(8, check_every=2, keep=keep), tmp_path / keep)
+        best, last = (load_arrays(tmp_path / keep / name) for name in ("best.npz", LAST))
+        want = best["head.weight"] if keep == "best" else last["average/head.weight"]
+        assert torch.equal(found.head.weight, want)
+        assert not torch.equal(best["head.weight"], last["average/head.weight"])
+    at_four = quietly(Line(scores), options(8, check_every=2), tmp_path / "stopped", stop_after=4)
+    assert torch.equal(at_four.head.weight, best["head.weight"])
+    assert checks(tmp_path / "best") == [2, 4, 6, 8]
+
+
+def test_a_run_ends_where_the_score_rises_no_more_and_stays_ended(tmp_path):
+    fit_options = options(100, check_every=5, patience=3)
+    quietly(Line([0.1, 0.5, 0.4, 0.5, 0.2, 0.9]), fit_options, tmp_path)
+    assert checks(tmp_path) == [5, 10, 15, 20, 25]
+    quietly(Line([0.9]), fit_options, tmp_path)
+    assert checks(tmp_path) == [5, 10, 15, 20, 25]
+
+
+def test_a_plateau_halves_the_rate_also_after_a_stop(tmp_path):
+    fit_options = options(12, check_every=2, schedule="plateau", plateau=2, learning_rate=0.1)
+    scores = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
+    quietly(Line(scores), fit_options, tmp_path / "whole")
+    quietly(Line(scores[:3]), fit_options, tmp_path / "parts", stop_after=6)
+    parts = quietly(Line(scores[3:]), fit_options, tmp_path / "parts")
+    rates = [json.loads(line) for line in (tmp_path / "whole" / LOG).read_text().splitlines()]
+    rates = {e["step"]: e["rate"] for e in rates if "rate" in e}
+    assert rates[8] == pytest.approx(0.05)
+    assert rates[12] == pytest.approx(0.025)
+    whole = load_arrays(tmp_path / "whole" / LAST)
+    assert torch.equal(parts.head.weight, whole["average/head.weight"])
+
+
+@pytest.mark.parametrize(("freeze", "stands"), [(-1, True), (10, True), (4, False)])
+def test_a_frozen_encoder_stands_still(tmp_path, freeze, stands):
+    torch.manual_seed(0)
+    start = Line().build().encoder.weight.clone()
+    quietly(Line(), options(10, freeze=freeze), tmp_path)
+    assert torch.equal(load_arrays(tmp_path / LAST)["weights/encoder.weight"], start) == stands
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_spoils_nothing(tmp_path):
+    fit_options = options(20, check_every=5)
+    quietly(Line(), fit_options, tmp_path, stop_after=5)
+    before = (tmp_path / LAST).read_bytes()
+    with pytest.raises(SegmetryError, match=r"not finite by step 10; .*last good state"):
+        quietly(Line(slope=float("nan")), fit_options, tmp_path)
+    assert (tmp_path / LAST).read_bytes() == before
+    assert all(json.loads(line) for line in (tmp_path / LOG).read_text().splitlines())

@@ -115,7 +115,9 @@ class Warp(NamedTuple):
         return x, y
 
 
-def draw_warp(rng: np.random.Generator, shape: Sequence[int], centre: Sequence[float], options: AugmentOptions) -> Warp:
+def draw_warp(
+    rng: np.random.Generator, shape: Sequence[int], centre: Sequence[float] | np.ndarray, options: AugmentOptions
+) -> Warp:
     """Return a random warp of a sample about a place of its image.
 
     Parameters

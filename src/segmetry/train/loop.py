@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +16,12 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from segmetry.errors import OptionError
+from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
 from segmetry.train.options import FitOptions
 
 LAST = "last.npz"
+BEST = "best.npz"
 LOG = "log.jsonl"
 
 
@@ -36,7 +38,9 @@ class Task(Protocol):
         """Return what is minimised, and its parts for the log."""
 
     def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Return scores of a network in evaluation mode on data that it is not trained on."""
+        """Return scores of a network in evaluation mode on data that it is not trained on; ``score`` tells better from
+        worse.
+        """
 
 
 class _Samples(Dataset):
@@ -74,8 +78,9 @@ def fit(
     task : Task
     options : FitOptions
     folder : Path
-        Holds ``last.npz`` (weights, their average, the optimiser: named arrays) and ``log.jsonl``. A run that was
-        stopped goes on from there with the same losses as one that was not.
+        Holds ``last.npz`` (weights, their average, the optimiser: named arrays), ``best.npz`` (the averaged weights of
+        the best check, where checks give a ``score``) and ``log.jsonl``. A run that was stopped goes on from there with
+        the same losses as one that was not.
     workers : int
         Processes that draw samples; 0 draws them in this one.
     fabric : Fabric, optional
@@ -84,6 +89,11 @@ def fit(
         Told the step, the number of steps, and the latest losses.
     stop_after : int, optional
         Stop after so many steps in all, as a kill would.
+
+    Raises
+    ------
+    SegmetryError
+        If the loss is not finite any more; the last good state stays.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=options.precision)
     if options.batch % fabric.world_size:
@@ -92,9 +102,9 @@ def fit(
     network = task.build().to(fabric.device, memory_format=torch.channels_last)
     optimiser = _optimiser(network, options)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    done = 0
+    done, course = 0, Course()
     if (folder / LAST).exists():
-        done = _restore(folder / LAST, network, optimiser, average)
+        done, course = _restore(folder / LAST, network, optimiser, average)
     else:
         folder.mkdir(parents=True, exist_ok=True)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
@@ -105,10 +115,19 @@ def fit(
     batches = _batches(task, options, done, workers, fabric)
     network.train()
     with (folder / LOG).open("a", encoding="utf-8") as log:
+
+        def write(entry: dict[str, Any]) -> None:
+            if fabric.is_global_zero:
+                log.write(json.dumps(entry) + "\n")
+                log.flush()
+
         for step in range(done, last):
+            if course.over(options):
+                break
+            _freeze(network, options, step)
             batch = next(batches)
             for group in optimiser.param_groups:
-                group["lr"] = options.learning_rate * _share(step, options)
+                group["lr"] = options.learning_rate * _share(step, options, course)
             loss, parts = task.loss(wrapped, batch)
             fabric.backward(loss)
             if options.clip:
@@ -118,29 +137,71 @@ def fit(
             _update(average, network, options.average, step)
             for name, value in (("loss", loss), *parts.items()):
                 sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.detach()
-            now = time.monotonic()
-            if now - shown > 10 or step + 1 == last:
+            now, at_end = time.monotonic(), step + 1 == last
+            to_check = at_end or bool(options.check_every and (step + 1) % options.check_every == 0)
+            to_save = to_check or now - saved > options.save_every
+            if now - shown > 10 or to_save:
                 n = step + 1 - since
-                entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
+                entry = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
+                _refuse_nonfinite(entry, folder)
                 entry |= {
                     "rate": optimiser.param_groups[0]["lr"],
                     "steps_per_s": round(n / (now - began), 3),
                     "samples_per_s": round(n * options.batch / (now - began), 2),
                 }
-                if fabric.is_global_zero:
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
+                write(entry)
                 if progress:
                     progress(step + 1, options.steps, entry)
                 sums, since, began, shown = {}, step + 1, now, now
-            if fabric.is_global_zero and (now - saved > options.save_every or step + 1 == last):
-                _save(folder / LAST, network, optimiser, average, step + 1)
-                scores = task.check(_averaged(task, average, fabric.device), fabric.device)
-                log.write(json.dumps({"step": step + 1, "check": scores}) + "\n")
-                log.flush()
+            if to_save:
+                if to_check or not options.check_every:
+                    scores: dict[str, Any] = {}
+                    if fabric.is_global_zero:
+                        scores = task.check(_averaged(task, average, fabric.device), fabric.device)
+                    write({"step": step + 1, "check": scores})
+                    if course.note(fabric.broadcast(scores).get("score"), options) and fabric.is_global_zero:
+                        save_arrays(folder / BEST, average)
+                if fabric.is_global_zero:
+                    _save(folder / LAST, network, optimiser, average, step + 1, course)
                 saved = time.monotonic()
                 began += saved - now
+    if options.keep == "best" and (folder / BEST).exists():
+        average = load_arrays(folder / BEST)
     return _averaged(task, average, fabric.device)
+
+
+@dataclass
+class Course:
+    """How the score of a run goes: what the schedule and the early end go by.
+
+    Parameters
+    ----------
+    best : float
+        Best score so far.
+    worse : int
+        Checks since then.
+    halved : int
+        How often the learning rate was halved.
+    """
+
+    best: float = -math.inf
+    worse: int = 0
+    halved: int = 0
+
+    def note(self, score: float | None, options: FitOptions) -> bool:
+        """Take the score of a check, if it has one, and return whether it is the best so far."""
+        if score is None:
+            return False
+        if score > self.best:
+            self.best, self.worse = score, 0
+            return True
+        self.worse += 1
+        self.halved += self.worse % options.plateau == 0
+        return False
+
+    def over(self, options: FitOptions) -> bool:
+        """Return whether the score has not risen for too long."""
+        return bool(options.patience) and self.worse >= options.patience
 
 
 def time_taken(folder: Path, batch: int) -> float:
@@ -174,12 +235,31 @@ def _optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer
     return kind(groups, lr=options.learning_rate)
 
 
-def _share(step: int, options: FitOptions) -> float:
+def _share(step: int, options: FitOptions, course: Course) -> float:
     """Return the share of the learning rate at a step."""
     rise = min(1.0, (step + 1) / (options.warmup + 1))
-    if options.schedule == "constant":
-        return rise
-    return rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+    if options.schedule == "cosine":
+        return rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+    return rise * 0.5**course.halved if options.schedule == "plateau" else rise
+
+
+def _freeze(network: nn.Module, options: FitOptions, step: int) -> None:
+    """Let the encoder stand still, its statistics too, while it is frozen."""
+    if not options.freeze:
+        return
+    encoder = network.get_submodule("encoder")
+    frozen = options.freeze < 0 or step < options.freeze
+    encoder.requires_grad_(not frozen).train(not frozen)
+
+
+def _refuse_nonfinite(entry: dict[str, Any], folder: Path) -> None:
+    """Raise the error that says where a loss was no number any more, before anything is written over."""
+    if not math.isfinite(entry["loss"]):
+        kept = f"{folder / LAST} holds the last good state" if (folder / LAST).exists() else "no state was saved yet"
+        raise SegmetryError(
+            f"fit: the loss is not finite by step {entry['step']}; {kept}. Take a smaller learning_rate or a longer "
+            "warmup, and look for pixels that are not finite."
+        )
 
 
 def _update(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
@@ -207,18 +287,31 @@ def _batches(task: Task, options: FitOptions, done: int, workers: int, fabric: F
 
 
 def _save(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    step: int,
+    course: Course,
 ) -> None:
     arrays = {f"weights/{k}": v for k, v in network.state_dict().items()}
     arrays |= {f"average/{k}": v for k, v in average.items()}
     arrays |= optimiser_arrays(optimiser, network)
+    arrays |= {
+        f"course/{k}": torch.tensor(v, dtype=None if isinstance(v, int) else torch.float64)
+        for k, v in asdict(course).items()
+    }
     save_arrays(path, arrays | {"step": torch.tensor(step)})
 
 
-def _restore(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
+def _restore(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]
+) -> tuple[int, Course]:
     arrays = load_arrays(path)
     network.load_state_dict({k: arrays[f"weights/{k}"] for k in network.state_dict()})
     for k, v in average.items():
         v.copy_(arrays[f"average/{k}"])
     restore_optimiser(optimiser, network, arrays)
-    return int(arrays["step"])
+    prefix = "course/"
+    told = {k.removeprefix(prefix): v.item() for k, v in arrays.items() if k.startswith(prefix)}
+    return int(arrays["step"]), Course(**told)

@@ -10,8 +10,9 @@ from typing import Any
 from segmetry.errors import OptionError, unknown_name
 
 OPTIMISERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "plateau", "constant")
 PRECISIONS = ("bf16-mixed", "32-true")
+KEPT = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class FitOptions:
     learning_rate, weight_decay : float
     warmup : int
         Steps in which the learning rate rises from 0.
-    schedule : {"cosine", "constant"}
-        ``cosine`` falls to zero at the last step.
+    schedule : {"cosine", "plateau", "constant"}
+        ``cosine`` falls to zero at the last step; ``plateau`` halves the rate after `plateau` checks without a better
+        score.
     optimiser : {"adamw", "adam", "sgd"}
     clip : float
         Largest norm of the gradient; 0 clips nothing.
@@ -38,6 +40,17 @@ class FitOptions:
     seed : int
     save_every : float
         Seconds between checkpoints.
+    check_every : int
+        Steps between checks on what is held out: an epoch; 0 checks at every checkpoint.
+    plateau : int
+        Checks without a better score after which the rate is halved, where the schedule is ``plateau``.
+    patience : int
+        Checks without a better score after which the run ends; 0 never.
+    keep : {"last", "best"}
+        Weights that become the model: those of the last step, or those of the best check. The scores of a model that
+        was chosen by them flatter it.
+    freeze : int
+        Steps in which the encoder stays as it is, for transfer; -1 for all.
     """
 
     steps: int = 10_000
@@ -52,12 +65,20 @@ class FitOptions:
     precision: str = "bf16-mixed"
     seed: int = 0
     save_every: float = 120.0
+    check_every: int = 0
+    plateau: int = 5
+    patience: int = 0
+    keep: str = "last"
+    freeze: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("precision", PRECISIONS)):
+        words = {"schedule": SCHEDULES, "optimiser": OPTIMISERS, "precision": PRECISIONS, "keep": KEPT}
+        for name, known in words.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
-        for name, least in (("steps", 1), ("batch", 1), ("learning_rate", 1e-12), ("warmup", 0), ("clip", 0)):
+        least_of = {"steps": 1, "batch": 1, "learning_rate": 1e-12, "warmup": 0, "clip": 0}
+        least_of |= {"check_every": 0, "plateau": 1, "patience": 0, "freeze": -1}
+        for name, least in least_of.items():
             if not getattr(self, name) >= least:
                 raise OptionError(f"fit: {name} must be at least {least:g}, got {getattr(self, name)!r}.")
         if not 0 <= self.average < 1:

@@ -211,12 +211,11 @@ def train(
     """
     judges = fold_models(recipe, examples, calibrate_with)
     folder.mkdir(parents=True, exist_ok=True)
-    text = recipe.to_yaml()
     kept = folder / "recipe.yaml"
-    if kept.exists() and kept.read_text(encoding="utf-8") != text:
+    if kept.exists() and TrainRecipe.load(kept) != recipe:
         raise OptionError(f"{folder}: holds a run of another recipe; name another folder, or remove this one.")
     with atomic(kept) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     training, held_out = split(examples, recipe)
     made = (
         synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES) if recipe.network == "particles" else []
