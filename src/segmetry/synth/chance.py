@@ -6,6 +6,9 @@ and even there it redraws the margins, so scenes change.
 
 from __future__ import annotations
 
+import math
+import zlib
+
 import numpy as np
 
 _STAGES = ("sizes", "bodies", "number", "groups", "places", "contrast", "support", "surface", "noise", "annotations")
@@ -19,3 +22,18 @@ def stage_rng(seed: int, stage: str) -> np.random.Generator:
 def pilot_seed(seed: int) -> int:
     """Return the seed of another scene: for looking at sizes without looking at those of the scene itself."""
     return int(np.random.default_rng([abs(seed), len(_STAGES)]).integers(2**62))
+
+
+def named_rng(seed: int, stage: str) -> np.random.Generator:
+    """Return the generator of a stage by its name alone, for scenes whose list of stages may grow."""
+    return np.random.default_rng([abs(int(seed)), zlib.crc32(stage.encode()), int(seed < 0)])
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Return a draw whose logarithm is uniform."""
+    return float(math.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+def short(x: float) -> float:
+    """Return a number with four digits, so that records read well."""
+    return float(f"{x:.4g}")

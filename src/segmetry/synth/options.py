@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +11,15 @@ import numpy as np
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.synth import annotate, arrange, optics
+from segmetry.synth.record import LEAST_SIDE, Record
 from segmetry.synth.shapes import SHAPES
 from segmetry.synth.supports import SUPPORTS
-from segmetry.units import normalise_unit
 
-LEAST_SIDE = 4  # px; slopes need neighbours
 Diameters = Sequence[float] | Callable[[np.random.Generator, int], Any]
 
 
 @dataclass(frozen=True)
-class ParticleScene:
+class ParticleScene(Record):
     """Everything that decides a simulated micrograph; the same record is the options of `simulate` and its recipe.
 
     Parameters
@@ -209,33 +207,17 @@ class ParticleScene:
         ):
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
-        object.__setattr__(self, "unit", normalise_unit(self.unit))
         if isinstance(self.shapes, Mapping):
             object.__setattr__(self, "shapes", {str(k): float(v) for k, v in self.shapes.items()})
         for shape in self.weights:
             if shape not in SHAPES:
                 raise unknown_name("shape", shape, SHAPES)
-        for name in ("frame_shape", "group_size", "drift_px", "levels"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, tuple(value))
-                if len(value) != 2:
-                    raise OptionError(f"simulate: {name} needs two values, got {value}.")
         if self.diameters is not None and not callable(self.diameters):
             given = tuple(float(d) for d in self.diameters)
             object.__setattr__(self, "diameters", given)
             if not all(0 < d < math.inf for d in given):
                 raise OptionError("simulate: diameters must be positive and finite.")
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            for v in value if isinstance(value, tuple) else (value,):
-                if not (low <= v <= high):
-                    raise OptionError(f"simulate: {name} must be from {low:g} to {high:g}, got {value}.")
+        self.tidy({"frame_shape": 2, "group_size": 2, "drift_px": 2, "levels": 2}, _RANGES)
         if self.bits not in (0, 8, 16):
             raise OptionError(f"simulate: bits must be 0 (float), 8 or 16, got {self.bits}.")
         if self.jpeg_quality is not None and self.bits != 8:
@@ -253,25 +235,6 @@ class ParticleScene:
     def weights(self) -> dict[str, float]:
         """Shapes with their weights."""
         return {self.shapes: 1.0} if isinstance(self.shapes, str) else dict(self.shapes)
-
-    @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> ParticleScene:
-        """Return the record of a mapping of options; a misspelled name is an error that offers the near one."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for name in options:
-            if name not in known:
-                raise unknown_name("option of simulate", name, known)
-        return cls(**options)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; `from_dict` takes it back."""
-        out: dict[str, Any] = {}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            out[f.name] = (
-                list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
-            )
-        return out
 
 
 _RANGES = (

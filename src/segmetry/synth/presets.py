@@ -15,6 +15,7 @@ import numpy as np
 
 from segmetry.errors import OptionError
 from segmetry.synth.annotate import PLACES, nice_bar
+from segmetry.synth.chance import log_uniform, short
 from segmetry.synth.optics import BRIGHT_FIELD
 from segmetry.synth.options import ParticleScene
 from segmetry.synth.scene import Scene, simulate
@@ -48,15 +49,6 @@ def _pick(rng: np.random.Generator, table: dict[str, float]) -> str:
     return str(rng.choice(list(table), p=np.array(list(table.values())) / sum(table.values())))
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(math.exp(rng.uniform(math.log(low), math.log(high))))
-
-
-def _short(x: float) -> float:
-    """Return a number with four digits, so that records read well."""
-    return float(f"{x:.4g}")
-
-
 def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> ParticleScene:
     """Return the record of a random scene.
 
@@ -72,57 +64,57 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
     arrangement = _pick(rng, _ARRANGEMENTS)
     clustered = arrangement.endswith("agglomerates")
     rows, cols = int(rng.integers(384, 721)), int(rng.integers(384, 901))
-    diameter_px = _log_uniform(rng, 8, 32 if clustered else 96)
-    median = _short(_log_uniform(rng, 40, 4000) if is_sem else _log_uniform(rng, 3, 150))
+    diameter_px = log_uniform(rng, 8, 32 if clustered else 96)
+    median = short(log_uniform(rng, 40, 4000) if is_sem else log_uniform(rng, 3, 150))
     top = {"isolated": 0.22, "random": 0.35, "touching": 0.2, "overlapping": 0.2}.get(arrangement, 0.3)
-    coverage = max(_log_uniform(rng, 0.02, top), 3 * math.pi / 4 * diameter_px**2 / (rows * cols))
+    coverage = max(log_uniform(rng, 0.02, top), 3 * math.pi / 4 * diameter_px**2 / (rows * cols))
     names = {_pick(rng, _SHAPES) for _ in range(1 + int(rng.uniform() < 0.25))}
     options: dict[str, Any] = {
         "kind": chosen,
         "seed": int(rng.integers(2**31)),
         "frame_shape": (rows, cols),
-        "pixel_size": _short(median / diameter_px),
+        "pixel_size": short(median / diameter_px),
         "calibrated": bool(rng.uniform() < 0.5),
-        "shapes": {name: _short(rng.uniform(0.3, 1)) for name in sorted(names)},
-        "coverage": _short(min(coverage, 0.4)),
+        "shapes": {name: short(rng.uniform(0.3, 1)) for name in sorted(names)},
+        "coverage": short(min(coverage, 0.4)),
         "median_diameter": median,
-        "gsd": _short(1 + _log_uniform(rng, 0.03, 0.4 if not clustered else 0.25)),
-        "aspect_ratio": _short(_log_uniform(rng, 1.2, 6)),
-        "plate_thickness": _short(rng.uniform(0.1, 0.4)),
-        "rounding": _short(rng.uniform(0, 0.4)),
-        "roughness": _short(_log_uniform(rng, 0.02, 0.12)),
-        "tilt": _short(rng.uniform(5, 40)) if rng.uniform() < 0.25 else 0.0,
-        "core_ratio": _short(rng.uniform(0.4, 0.85)),
-        "core_contrast": _short(_log_uniform(rng, 1.5, 5)),
+        "gsd": short(1 + log_uniform(rng, 0.03, 0.4 if not clustered else 0.25)),
+        "aspect_ratio": short(log_uniform(rng, 1.2, 6)),
+        "plate_thickness": short(rng.uniform(0.1, 0.4)),
+        "rounding": short(rng.uniform(0, 0.4)),
+        "roughness": short(log_uniform(rng, 0.02, 0.12)),
+        "tilt": short(rng.uniform(5, 40)) if rng.uniform() < 0.25 else 0.0,
+        "core_ratio": short(rng.uniform(0.4, 0.85)),
+        "core_contrast": short(log_uniform(rng, 1.5, 5)),
         "arrangement": arrangement,
         "min_gap_px": 2.0,
-        "overlap": _short(rng.uniform(0.15, 0.7)),
-        "sintering": _short(rng.uniform(0, 0.15)),
+        "overlap": short(rng.uniform(0.15, 0.7)),
+        "sintering": short(rng.uniform(0, 0.15)),
         "support": _pick(rng, _SUPPORTS),
-        "support_grain": _short(_log_uniform(rng, 0.03, 0.4) * (0.4 if is_sem else 1.0)),
-        "support_grain_px": _short(_log_uniform(rng, 2, 12)),
-        "attenuation": _short(_log_uniform(rng, 0.25, 4.0) / median) if transmission else None,
-        "contrast_spread": _short(rng.uniform(0, 0.35 if transmission else 0.2)),
-        "bands": _short(rng.uniform(0.1, 0.6)) if not is_sem and rng.uniform() < 0.3 else 0.0,
-        "background": _short(_log_uniform(rng, 0.05, 0.35)),
-        "film_depth": _short(rng.uniform(0.03, 0.25)),
-        "surface_grain": _short(rng.uniform(0, 0.5)) if is_sem else 0.0,
-        "blur_px": _short(_log_uniform(rng, 0.5, 2.2)),
-        "fringe": _short(rng.uniform(0.1, 0.8)) if transmission and rng.uniform() < 0.5 else 0.0,
-        "shading": _short(rng.uniform(0, 0.4)),
-        "dose": _short(_log_uniform(rng, 20, 3000)),
-        "read_noise": _short(rng.uniform(0, 3)),
+        "support_grain": short(log_uniform(rng, 0.03, 0.4) * (0.4 if is_sem else 1.0)),
+        "support_grain_px": short(log_uniform(rng, 2, 12)),
+        "attenuation": short(log_uniform(rng, 0.25, 4.0) / median) if transmission else None,
+        "contrast_spread": short(rng.uniform(0, 0.35 if transmission else 0.2)),
+        "bands": short(rng.uniform(0.1, 0.6)) if not is_sem and rng.uniform() < 0.3 else 0.0,
+        "background": short(log_uniform(rng, 0.05, 0.35)),
+        "film_depth": short(rng.uniform(0.03, 0.25)),
+        "surface_grain": short(rng.uniform(0, 0.5)) if is_sem else 0.0,
+        "blur_px": short(log_uniform(rng, 0.5, 2.2)),
+        "fringe": short(rng.uniform(0.1, 0.8)) if transmission and rng.uniform() < 0.5 else 0.0,
+        "shading": short(rng.uniform(0, 0.4)),
+        "dose": short(log_uniform(rng, 20, 3000)),
+        "read_noise": short(rng.uniform(0, 3)),
         "bits": 16 if rng.uniform() < 0.15 else 8,
     }
     if options["bits"] == 8 and rng.uniform() < 0.4:
         options["jpeg_quality"] = int(rng.integers(40, 96))
     if rng.uniform() < 0.15:
-        options["drift_px"] = tuple(_short(d) for d in rng.uniform(-4, 4, 2))
+        options["drift_px"] = tuple(short(d) for d in rng.uniform(-4, 4, 2))
     if rng.uniform() < (0.3 if is_sem else 0.03):
-        options["streaks"] = _short(rng.uniform(0.05, 0.5))
+        options["streaks"] = short(rng.uniform(0.05, 0.5))
     options.update(_annotations(rng, is_sem, calibrated=options["calibrated"]))
     if options.pop("bar_micro", False):  # 0.5 µm is as common as 500 nm
-        value, unit = nice_bar(cols, options["pixel_size"], "nm", share=_short(rng.uniform(0.15, 0.3)))
+        value, unit = nice_bar(cols, options["pixel_size"], "nm", share=short(rng.uniform(0.15, 0.3)))
         micro = convert(value, unit, "µm")
         options["bar_value"] = f"{micro:g} µm" if micro >= 0.1 else f"{value:g} {unit}"
     return ParticleScene.from_dict(options)
@@ -138,8 +130,8 @@ def _annotations(rng: np.random.Generator, is_sem: bool, *, calibrated: bool) ->
         options["bar"] = str(rng.choice(["line", "line-below", "ticks", "box"]))
         options["bar_micro"] = bool(rng.uniform() < 0.25)
         options["bar_place"] = PLACES[int(rng.choice(4, p=[0.55, 0.3, 0.08, 0.07]))]
-        options["bar_thickness_px"] = _short(_log_uniform(rng, 2, 10))
-        options["text_px"] = _short(rng.uniform(10, 24))
+        options["bar_thickness_px"] = short(log_uniform(rng, 2, 10))
+        options["text_px"] = short(rng.uniform(10, 24))
     if rng.uniform() < 0.35:
         letter = "abcdefgh"[int(rng.integers(8))]
         style = str(rng.choice(["({})", "{}", "{})"]))
@@ -169,7 +161,7 @@ def scenes(n: int, *, seed: int = 0, kind: str | None = None) -> Iterator[Scene]
             except OptionError:
                 if (record.coverage or 0) < 1e-3:
                     raise
-                record = dataclasses.replace(record, coverage=_short(record.coverage / 1.5))  # type: ignore[operator]
+                record = dataclasses.replace(record, coverage=short(record.coverage / 1.5))  # type: ignore[operator]
                 continue
             yield scene
             break

@@ -1,4 +1,4 @@
-"""Shapes as pixels: coverage of each pixel by a disk, an ellipse or a polygon at any sub-pixel place.
+"""Shapes as pixels: coverage of each pixel by a disk, an ellipse, a polygon or any body at any sub-pixel place.
 
 Points are ``(row, col)`` with the origin at the centre of pixel (0, 0), so a pixel reaches half a pixel to each side.
 A pixel belongs to a shape where at least half of it is covered.
@@ -7,7 +7,7 @@ A pixel belongs to a shape where at least half of it is covered.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from segmetry.errors import OptionError
 LABEL_RULE = 0.5
 """Share of a pixel that a shape has to cover, before any blur, for the pixel to carry its label."""
 
-Inside = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Inside = Callable[..., np.ndarray]
 
 
 def supersampling_for(diameter: float) -> int:
@@ -36,9 +36,12 @@ def sample_axis(start: int, stop: int, samples: int) -> np.ndarray:
 
 
 def pixel_means(samples_image: np.ndarray, samples: int) -> np.ndarray:
-    """Return the mean over each pixel of an image that has ``samples x samples`` values per pixel, as float32."""
+    """Return the mean over each pixel of an array that has `samples` values per pixel and axis, as float32."""
     if samples == 1:
         return samples_image.astype(np.float32)
+    if samples_image.ndim != 2:
+        blocks = [n for size in samples_image.shape for n in (size // samples, samples)]
+        return samples_image.reshape(blocks).mean(axis=tuple(range(1, len(blocks), 2)), dtype=np.float32)
     rows, cols = samples_image.shape
     image = np.ascontiguousarray(samples_image, np.float32)
     return cv2.resize(image, (cols // samples, rows // samples), interpolation=cv2.INTER_AREA)
@@ -48,17 +51,42 @@ def _window(low: float, high: float, n: int) -> tuple[int, int]:
     return max(0, math.floor(low + 0.5)), min(n, math.floor(high + 0.5) + 1)
 
 
+def cover(
+    inside: Inside,
+    low: Sequence[float] | np.ndarray,
+    high: Sequence[float] | np.ndarray,
+    shape: tuple[int, ...],
+    samples: int,
+) -> tuple[tuple[slice, ...], np.ndarray]:
+    """Return a window and how much of each of its pixels is inside a body, for any number of axes.
+
+    Parameters
+    ----------
+    inside : callable
+        Takes one array of coordinates per axis, which broadcast, and returns 0 or 1 (or bool) at each point.
+    low, high : sequence of float
+        Corners of a box that holds the body; it may reach over the frame, and the window then ends there.
+    shape : tuple of int
+        Shape of the frame.
+    samples : int
+        Samples per pixel and axis.
+    """
+    ends = [_window(a, b, n) for a, b, n in zip(low, high, shape)]
+    window = tuple(slice(start, max(start, stop)) for start, stop in ends)
+    if any(start >= stop for start, stop in ends):
+        return window, np.zeros([w.stop - w.start for w in window], np.float32)
+    axes = np.meshgrid(*(sample_axis(*end, samples) for end in ends), indexing="ij", sparse=True)
+    return window, pixel_means(inside(*axes), samples)
+
+
 def _coverage(
     inside: Inside, box: tuple[float, float, float, float], shape: tuple[int, int], samples: int
 ) -> np.ndarray:
     if len(shape) != 2 or min(shape) < 1:
         raise OptionError(f"a raster needs a shape (rows, columns) of at least one pixel, got {shape}.")
     out = np.zeros(shape, np.float32)
-    (r0, r1), (c0, c1) = _window(box[0], box[1], shape[0]), _window(box[2], box[3], shape[1])
-    if r0 >= r1 or c0 >= c1:
-        return out
-    rows, cols = sample_axis(r0, r1, samples), sample_axis(c0, c1, samples)
-    out[r0:r1, c0:c1] = pixel_means(inside(rows[:, None], cols[None, :]), samples)
+    window, part = cover(inside, box[::2], box[1::2], shape, samples)
+    out[window] = part
     return out
 
 

@@ -15,8 +15,9 @@ from segmetry.synth.burn_in import burn_in
 from segmetry.synth.chance import stage_rng
 from segmetry.synth.drawing import draw
 from segmetry.synth.imaging import attenuation_of, expose
-from segmetry.synth.options import LEAST_SIDE, ParticleScene
+from segmetry.synth.options import ParticleScene
 from segmetry.synth.populate import lay_out, populate
+from segmetry.synth.record import LEAST_SIDE
 from segmetry.synth.supports import make_support
 from segmetry.synth.truth import WholeMask, law_of_sizes, tell
 from segmetry.types import Calibration, Image
