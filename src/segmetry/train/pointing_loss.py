@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segmetry.train.losses.lovasz import lovasz_hinge
+
 WINDOWS = (16, 32, 64, 128)
 """Sides of the windows in which a particle's loss is computed; a particle gets the smallest that holds it."""
 
@@ -84,32 +86,6 @@ def make_targets(labels: np.ndarray, rng: np.random.Generator, *, most: int = 32
         start = np.clip(start, 0, np.array([height, width]) - side[:, None])
         boxes[: chosen.size] = np.column_stack([start, side, np.arange(1, chosen.size + 1)])
     return Targets(out, boxes, weight)
-
-
-def lovasz_hinge(logits: Tensor, member: Tensor, known: Tensor) -> Tensor:
-    """Return the Lovász hinge loss of every row.
-
-    Parameters
-    ----------
-    logits : (n, P) tensor
-        Positive where a pixel is taken for a member.
-    member, known : (n, P) bool tensors
-        Which pixels are members; which count at all.
-
-    References
-    ----------
-    Berman, Triki and Blaschko, CVPR 2018, 10.1109/CVPR.2018.00464: the tight convex extension of the Jaccard loss.
-    """
-    sign = member.to(logits.dtype) * 2 - 1
-    errors = torch.where(known, 1 - logits * sign, -torch.inf)
-    errors, order = errors.sort(dim=1, descending=True)
-    is_member = member.gather(1, order).to(logits.dtype)
-    total = (member & known).sum(dim=1, keepdim=True).to(logits.dtype)
-    left = total - is_member.cumsum(1)
-    union = total + (1 - is_member).cumsum(1)
-    jaccard = 1 - left / union
-    step = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], dim=1)
-    return (errors.clamp(min=0) * step.detach()).sum(dim=1)
 
 
 class PointingLoss(NamedTuple):
