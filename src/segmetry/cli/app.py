@@ -56,6 +56,8 @@ Export = Annotated[
     list[str] | None,
     typer.Option("--export", metavar="FORMAT", help="Write also rois, coco, geojson or parquet. May be repeated."),
 ]
+Number = Annotated[int, typer.Option("--number", "-n", min=1, help="How many images.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Ids = Annotated[Path | None, typer.Option("--ids", help="List of the images to judge: a name a line, or a CSV.")]
 Groups = Annotated[
@@ -305,15 +307,62 @@ def measures(json_: Json = False) -> int:
 
 
 @simulate_app.command()
-def particles(
-    out: Out,
-    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many images.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")] = 0,
-) -> int:
+def particles(out: Out, n: Number = 1, seed: Seed = 0) -> int:
     """Make micrographs of particles: images, labels and truth tables."""
     from segmetry.cli.simulations import simulate_particles
 
     return simulate_particles(out, n, seed)
+
+
+@simulate_app.command()
+def alloy(out: Out, n: Number = 1, seed: Seed = 0) -> int:
+    """Make slices of an aluminium alloy: substrate, precipitates, inclusions."""
+    from segmetry.cli.simulations import simulate_labelled
+
+    return simulate_labelled("alloy", out, n, seed)
+
+
+@simulate_app.command()
+def somas(
+    out: Out,
+    n: Number = 1,
+    seed: Seed = 0,
+    vessels_as_class: Annotated[
+        bool, typer.Option("--vessels-as-class", help="Give vessels a class of their own; else they are background.")
+    ] = False,
+) -> int:
+    """Make slices of tissue with cell bodies and vessels."""
+    from segmetry.cli.simulations import simulate_labelled
+
+    return simulate_labelled("somas", out, n, seed, vessels_as_class=vessels_as_class)
+
+
+@simulate_app.command()
+def branching(
+    out: Out,
+    n: Number = 1,
+    seed: Seed = 0,
+    habit: Annotated[str, typer.Option("--habit", help="How it branches: roots or vessels.")] = "roots",
+) -> int:
+    """Make radiographs of roots in soil, or of vessels, with the graph of the branches in skeletons/."""
+    from segmetry.cli.simulations import simulate_labelled
+
+    return simulate_labelled("branching", out, n, seed, habit=habit)
+
+
+@simulate_app.command()
+def muscles(
+    out: Out,
+    n: Number = 1,
+    seed: Seed = 0,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Label one class alone: biceps, triceps, brachialis or bone.")
+    ] = None,
+) -> int:
+    """Make MRI stacks of upper arms, 71 slices each: biceps, triceps, brachialis, bone."""
+    from segmetry.cli.simulations import simulate_labelled
+
+    return simulate_labelled("muscles", out, n, seed, only=only)
 
 
 @study_app.command(no_args_is_help=True)

@@ -27,6 +27,10 @@ _COMMANDS = (
     "study threshold",
     "study capacity",
     "simulate particles",
+    "simulate alloy",
+    "simulate somas",
+    "simulate branching",
+    "simulate muscles",
     "demo",
 )
 
