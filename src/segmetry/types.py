@@ -301,6 +301,13 @@ class Segmentation:
                 raise ShapeMismatchError(f"{name} is {array.shape} but labels are {self.labels.shape}.")
 
     @property
+    def aleatoric(self) -> np.ndarray | None:
+        """The part of `uncertainty` that is in the image, not in the model: nats; None where the parts are not known."""
+        if self.uncertainty is None or self.epistemic is None:
+            return None
+        return self.uncertainty - self.epistemic
+
+    @property
     def n_regions(self) -> int:
         """Largest label: the number of objects of an instance segmentation."""
         return int(self.labels.max(initial=0))

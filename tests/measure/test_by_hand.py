@@ -183,6 +183,20 @@ def test_one_pixel_has_no_form():
     assert table["area"][0] == 1
 
 
+def test_the_parts_of_the_doubt_add_up():
+    total, model = np.zeros((2, 2, 4), np.float32)
+    total[0], model[0] = (0.6, 0.2, 0.0, 0.5), (0.5, 0.1, 0.0, 0.5)
+    labels = np.array([[1, 1, 0, 2], [0, 0, 0, 0]], np.int32)
+    table = measure(Segmentation(labels, uncertainty=total, epistemic=model))
+    assert table["uncertainty"].to_numpy() == pytest.approx([0.4, 0.5])
+    assert table["epistemic"].to_numpy() == pytest.approx([0.3, 0.5])
+    assert table["aleatoric"].to_numpy() == pytest.approx([0.1, 0.0], abs=1e-7)
+    assert {table.attrs["units"][name] for name in ("uncertainty", "epistemic", "aleatoric")} == {"nats"}
+    only_total = measure(Segmentation(labels, uncertainty=total))
+    assert "uncertainty" in only_total
+    assert not {"epistemic", "aleatoric"} & set(only_total.columns)
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_no_objects_give_no_rows_and_all_columns(ndim):
     full = np.zeros((4,) * ndim, np.int32)

@@ -105,7 +105,8 @@ def test_every_measure_scales_by_its_power(name, ndim):
     labels, image = scene(ndim, seed=5)
     spacing = (1.5, 1.0, 0.8)[:ndim]
     scores = np.linspace(0, 1, labels.max())
-    segmentation = Segmentation(labels, scores=scores, uncertainty=(image / 2000).astype(np.float32))
+    doubt = (image / 2000).astype(np.float32)
+    segmentation = Segmentation(labels, scores=scores, uncertainty=doubt, epistemic=doubt / 3)
     once, twice = (
         measure(segmentation, image, calibration=Calibration([s * k for s in spacing], "nm"), measures=[name])
         for k in (1.0, 2.0)

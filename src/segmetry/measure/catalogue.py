@@ -36,8 +36,8 @@ class Measure:
         Whether it is defined for images (2), volumes (3) or both.
     needs_image : bool
         Whether it needs intensities.
-    needs_segmentation : {"", "scores", "uncertainty"}
-        What of a `Segmentation`, beyond its labels, it needs.
+    needs_segmentation : {"", "scores", "uncertainty", "epistemic"}
+        The field of a `Segmentation`, beyond its labels, that it needs.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Measure:
     kind: Kind = "length"
     dims: tuple[int, ...] = (2, 3)
     needs_image: bool = False
-    needs_segmentation: Literal["", "scores", "uncertainty"] = ""
+    needs_segmentation: Literal["", "scores", "uncertainty", "epistemic"] = ""
 
     def unit(self, length: str) -> str:
         """Return the unit, given that of a length: ``nm^2``, ``px``, ``°``, ``intensity``, ``nats``, or nothing."""
@@ -263,6 +263,16 @@ MEASURES: dict[str, Measure] = {
             "uncertainty", 0, lambda r: r.mean_uncertainty,
             "mean over its pixels of the method's predictive uncertainty: 0 where it is sure, at most ln 2 = 0.69 for "
             "particle or not", "nats", needs_segmentation="uncertainty",
+        ),
+        Measure(
+            "epistemic", 0, lambda r: r.mean_epistemic,
+            "the part of uncertainty that is about the model: what its samples disagree on (mutual information), which "
+            "more training images of this kind would lower", "nats", needs_segmentation="epistemic",
+        ),
+        Measure(
+            "aleatoric", 0, lambda r: r.mean_uncertainty - r.mean_epistemic,
+            "the rest of uncertainty: what the image itself leaves open, the mean of the samples' own entropies",
+            "nats", needs_segmentation="epistemic",
         ),
         Measure(
             "edge_weight", 0, _edge_weight,

@@ -14,7 +14,7 @@ from segmetry.measure.hull import Hulls, hulls
 from segmetry.measure.intensity import Intensities, Rings, intensities, rings
 from segmetry.measure.runs import Runs
 from segmetry.measure.shape import Shapes, shapes
-from segmetry.types import Calibration, frame_of
+from segmetry.types import Calibration, Segmentation, frame_of
 
 FEW_PIXELS = 20
 """Objects of fewer pixels (voxels) carry the flag `few_pixels`: their form is mostly that of the raster."""
@@ -36,10 +36,8 @@ class Regions:
         True where pixels are not specimen.
     limits : (low, high) or None
         Intensities at and beyond which a pixel is saturated, where the image came in another type than it has here.
-    scores : array or None
-        Confidence of the segmentation in each object; ``scores[i]`` belongs to label ``i + 1``.
-    uncertainty : array or None
-        Predictive uncertainty of every pixel, nats, in the shape of the label image.
+    segmentation : Segmentation or None
+        What the method states beyond the labels: scores, maps of uncertainty.
     """
 
     runs: Runs
@@ -47,8 +45,7 @@ class Regions:
     image: np.ndarray | None = None
     ignore: np.ndarray | None = None
     limits: tuple[float, float] | None = None
-    scores: np.ndarray | None = None
-    uncertainty: np.ndarray | None = None
+    segmentation: Segmentation | None = None
 
     @property
     def n(self) -> int:
@@ -217,17 +214,27 @@ class Regions:
     def score(self) -> np.ndarray:
         """Confidence of the segmentation in each object; nan where the method states none."""
         found = np.full(self.n, np.nan)
-        if self.scores is not None:
-            known = (self.runs.labels >= 1) & (self.runs.labels <= len(self.scores))
-            found[known] = np.asarray(self.scores, float)[self.runs.labels[known] - 1]
+        scores = self.segmentation and self.segmentation.scores
+        if scores is not None:
+            known = (self.runs.labels >= 1) & (self.runs.labels <= len(scores))
+            found[known] = np.asarray(scores, float)[self.runs.labels[known] - 1]
         return found
 
     @cached_property
     def mean_uncertainty(self) -> np.ndarray:
         """Mean over an object's pixels of the segmentation's uncertainty map, nats; nan where there is none."""
-        if self.uncertainty is None:
+        return self._mean_of(self.segmentation and self.segmentation.uncertainty)
+
+    @cached_property
+    def mean_epistemic(self) -> np.ndarray:
+        """The same of the epistemic part."""
+        return self._mean_of(self.segmentation and self.segmentation.epistemic)
+
+    def _mean_of(self, values: np.ndarray | None) -> np.ndarray:
+        if values is None:
             return np.full(self.n, np.nan)
-        return intensities(self.runs, self.uncertainty).mean
+        kind = np.float64 if values.dtype == np.float64 else np.float32
+        return intensities(self.runs, np.ascontiguousarray(values, kind)).mean
 
     @cached_property
     def undefined(self) -> np.ndarray:

@@ -32,8 +32,8 @@ def measure(
     Parameters
     ----------
     labels : Segmentation, or (M, N) or (P, M, N) array of int
-        Label image; 0 is background. Numbers may have gaps. A segmentation that states scores or an uncertainty map
-        gives the measures ``score`` and ``uncertainty`` as well.
+        Label image; 0 is background. Numbers may have gaps. What a segmentation states beyond its labels (scores, maps
+        of uncertainty) gives measures as well: ``score``, ``uncertainty`` and its parts.
     image : Image or array, optional
         Intensities in the shape of the labels. Without it the measures that need it are left out.
     calibration : Calibration, optional
@@ -72,13 +72,11 @@ def measure(
     array = labels.labels if isinstance(labels, Segmentation) else labels
     array = as_labels(array, signs=False)
     pixels, calibration, ignore = check_inputs(array.shape, image, calibration, ignore, "measure")
-    scores = labels.scores if isinstance(labels, Segmentation) else None
-    uncertainty = labels.uncertainty if isinstance(labels, Segmentation) else None
-    stated = [name for name, what in (("scores", scores), ("uncertainty", uncertainty)) if what is not None]
+    segmentation = labels if isinstance(labels, Segmentation) else None
+    needed = {m.needs_segmentation for m in MEASURES.values()} - {""}
+    stated = [name for name in needed if getattr(segmentation, name, None) is not None]
     chosen = choose(measures, array.ndim, pixels is not None, stated)
-    if uncertainty is not None:
-        uncertainty = plain_intensities(uncertainty, "measure")
-    regions = Regions(runs_of_labels(array), calibration, pixels, ignore, limits_of(image), scores, uncertainty)
+    regions = Regions(runs_of_labels(array), calibration, pixels, ignore, limits_of(image), segmentation)
     regions.__dict__["labels"] = array  # what it would paint from the runs is already here
     return tabulate(regions, chosen)
 
