@@ -33,9 +33,9 @@ def lovasz_extension(errors: Tensor, member: Tensor, weight: Tensor | None = Non
     hit = member.gather(1, order)
     if weight is None:
         # In whole numbers: exact, and the same on every device.
-        found = hit.cumsum(1)
+        found = hit.cumsum(1, dtype=torch.int32)
         total = found[:, -1:]
-        left, union = total - found, total + torch.arange(1, hit.shape[1] + 1, device=hit.device) - found
+        left, union = total - found, total + torch.arange(1, hit.shape[1] + 1, dtype=torch.int32, device=hit.device) - found
         jaccard = 1 - left.to(errors.dtype) / union.to(errors.dtype)
     else:
         size = weight.gather(1, order)
