@@ -35,7 +35,8 @@ def lovasz_extension(errors: Tensor, member: Tensor, weight: Tensor | None = Non
         # In whole numbers: exact, and the same on every device.
         found = hit.cumsum(1, dtype=torch.int32)
         total = found[:, -1:]
-        left, union = total - found, total + torch.arange(1, hit.shape[1] + 1, dtype=torch.int32, device=hit.device) - found
+        rank = torch.arange(1, hit.shape[1] + 1, dtype=torch.int32, device=hit.device)
+        left, union = total - found, total + rank - found
         jaccard = 1 - left.to(errors.dtype) / union.to(errors.dtype)
     else:
         size = weight.gather(1, order)
