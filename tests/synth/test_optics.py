@@ -48,6 +48,18 @@ def test_edges_of_balls_are_brighter_than_their_middle_in_sem():
     assert pixels[(radius > 0.85) & (radius < 0.97)].mean() > 1.2 * pixels[radius < 0.4].mean()
 
 
+@pytest.mark.parametrize("kind", ["laadf-stem", "sem"])
+def test_bright_edges_lie_within_the_outline(kind):
+    # Before any blur, what no particle covers shows the support alone: no brighter than where nothing is near.
+    options = {"shapes": "cube", "edges": "inside", "dose": None, "bits": 0, "blur_px": 0, "support": "flat"}
+    scene = simulate(kind, seed=2, n=8, background=0.2, median_diameter=30, pixel_size=1.0, **options)
+    beside = ndimage.binary_dilation(scene.labels > 0, iterations=2) & (scene.labels == 0)
+    bare, pixels = (2.5 if kind == "laadf-stem" else 1) * 0.2, scene.image.pixels
+    # Up to half of a pixel may be covered: of LAADF's saturating signal it has that share (cubes of depth 1.5 at most).
+    most = bare + (0.75 * (1 - np.exp(-1.4 * 0.5 * 1.5)) if kind == "laadf-stem" else 0)
+    assert pixels[beside].max() <= most + 1e-5
+
+
 def test_blur_and_drift_keep_the_sum_and_spread_a_point_as_stated():
     point = np.zeros((81, 81), np.float32)
     point[40, 40] = 1

@@ -45,7 +45,7 @@ def _signal(o: ParticleScene, maps: Maps, support: Support, attenuation: float, 
     if o.kind == "haadf-stem":
         return optics.haadf(depth, support, background=o.background)
     if o.kind == "laadf-stem":
-        return optics.laadf(depth, support, background=o.background, pixel_depth=per_px)
+        return optics.laadf(depth, maps.ids > 0, support, background=o.background, pixel_depth=per_px)
     rng = stage_rng(o.seed, "surface")
     light = rng.uniform(0, 2 * math.pi)
     grain = o.surface_grain * band_noise(maps.height.shape, 3.0, rng) if o.surface_grain > 0 else None

@@ -46,15 +46,18 @@ def haadf(depth: np.ndarray, support: Support, *, background: float) -> np.ndarr
     return signal
 
 
-def laadf(depth: np.ndarray, support: Support, *, background: float, pixel_depth: float) -> np.ndarray:
+def laadf(
+    depth: np.ndarray, inside: np.ndarray, support: Support, *, background: float, pixel_depth: float
+) -> np.ndarray:
     """Return the low-angle scattered signal: saturating with thickness, with bright edges, over a strong film.
 
-    Diffracted intensity adds where the thickness changes; `pixel_depth` is the depth of one px of particle.
+    Diffracted intensity adds where the thickness of a particle changes, `inside` its outline and not beside it;
+    `pixel_depth` is the depth of one px of particle.
     """
     thick = 0.75 * (1 - np.exp(-1.4 * depth)).astype(np.float32)
     gr, gc = np.gradient(depth)
     edge = np.tanh(np.hypot(gr, gc) / np.float32(4 * pixel_depth + 1e-9))
-    signal = thick + 0.22 * edge + np.float32(2.5 * background) * support.film
+    signal = thick + 0.22 * edge * inside + np.float32(2.5 * background) * support.film
     if support.bar is not None:
         signal = signal * (1 - support.bar) + 1.2 * support.bar
     return signal.astype(np.float32)
@@ -102,11 +105,12 @@ def sem(
     k = np.float32(1.1)
     tilt = k * (1 - np.exp(-(steep - 1) / k))
     side = -(gr * np.float32(math.cos(light)) + gc * np.float32(math.sin(light))) / steep
+    # The support is flat: differences of height across an outline are the particle's slope alone.
     bare = np.float32(background) * support.film
-    surface = np.where(material > 0, 0.55 * material, bare)
+    surface = np.where(material > 0, 0.55 * material * (1 + 0.75 * tilt + 0.18 * side), bare)
     around = cv2.GaussianBlur(height, (0, 0), max(0.35 * scale, 1.0))
     sunk = np.maximum(around - height, 0) / np.float32(0.35 * scale + 1)
-    signal = surface * (1 + 0.75 * tilt + 0.18 * side) * np.exp(-1.1 * sunk)
+    signal = surface * np.exp(-1.1 * sunk)
     if support.bar is not None:
         signal = signal * (1 - support.bar) + 0.7 * support.bar
     return signal.astype(np.float32)
