@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from segmetry.nets.blocks import Residual, conv_norm
+from segmetry.nets.half_trunk import ascent, descent, go_down, go_up, places
 
 REACH = 32.0
 """Offsets of order one at the head are so many output pixels: the scale on which the optimiser works."""
@@ -38,14 +36,8 @@ class ParticleNet(nn.Module):
     def __init__(self, widths: Sequence[int] = (16, 32, 80, 160, 224), rate: float = 0.15) -> None:
         super().__init__()
         self.widths, self.multiple = tuple(widths), 2 ** len(widths)
-        n = len(widths)
-        self.stem = conv_norm(1, widths[0], 6, stride=2, padding=2)
-        self.down = nn.ModuleList(conv_norm(a, b, 3, stride=2) for a, b in pairwise(widths))
-        rates = [rate if level >= n - 2 else 0.0 for level in range(n)]
-        self.encoder = nn.ModuleList(Residual(w, r) for w, r in zip(widths[1:], rates[1:], strict=True))
-        self.bottom = Residual(widths[-1], rate)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(Residual(w, r) for w, r in zip(widths[:-1], rates[:-1], strict=True))
+        self.stem, self.down, self.encoder, self.bottom = descent(1, widths, rate)
+        self.up, self.decoder = ascent(widths, rate)
         self.head = nn.Conv2d(widths[0], len(self.maps), 1)
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
@@ -54,21 +46,12 @@ class ParticleNet(nn.Module):
     @property
     def dropout(self) -> tuple[tuple[int, float], ...]:
         """Channels and rate of every place of dropout, in the order of the mask."""
-        blocks = [*self.encoder, self.bottom, *reversed(self.decoder)]
-        return tuple((b.width, b.rate) for b in blocks if b.rate)
+        return places([*self.encoder, self.bottom, *reversed(self.decoder)])
 
     def forward(self, image: Tensor, keep: Tensor) -> Tensor:
         """Return the maps (B, 4, H/2, W/2) of images (B, 1, H, W) under dropout masks (B, K)."""
         masks = iter(keep.split([width for width, _ in self.dropout], dim=1))
-        x = self.stem(image)
-        skips = []
-        for down, block in zip(self.down, self.encoder, strict=True):
-            skips.append(x)
-            x = down(x)
-            x = block(x, next(masks) if block.rate else None)
-        x = self.bottom(x, next(masks))
-        for up, block, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
-            x = functional.interpolate(up(x), scale_factor=2.0, mode="nearest") + skip
-            x = block(x, next(masks) if block.rate else None)
+        features = go_down((self.stem, self.down, self.encoder, self.bottom), image, masks)
+        x = go_up((self.up, self.decoder), features, masks)
         offset, rest = self.head(x).split([2, len(self.maps) - 2], dim=1)
         return torch.cat([REACH * offset, rest], dim=1)
