@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -85,7 +85,8 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 def _checked(owner: str, name: str, value: Any, about: Mapping[str, Any]) -> Any:
     """Return an option's value in its own type, or raise the error that says what is wanted."""
     kind, low, high = about["kind"], about["low"], about["high"]
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
+    null = isinstance(value, str) and value.strip().lower() in ("none", "null") and value not in about["choices"]
+    if value is None or null:
         if about["optional"]:
             return None
         raise OptionError(f"{owner}: {name} needs a value; leave it out to get the default.")
@@ -128,27 +129,22 @@ def _number(owner: str, name: str, value: Any, low: float, high: float) -> float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
-    """A way to turn an image into labels: its options are its fields.
-
-    A subclass sets `name`, `summary` and `ndims`, declares its options with `option`, and gives `run`.
-    """
+class Options:
+    """A record of options that check themselves; a subclass sets `name` and declares its fields with `option`."""
 
     name: ClassVar[str] = ""
-    summary: ClassVar[str] = ""
-    ndims: ClassVar[tuple[int, ...]] = (2,)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, _checked(self.name, f.name, getattr(self, f.name), f.metadata))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record as plain data for JSON: ``{"method": "otsu", "min_size": 30, ...}``."""
+    def values(self) -> dict[str, Any]:
+        """Return the options as plain data for JSON: ``{"min_size": 30, ...}``."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"method": self.name} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any] | None = None) -> Method:
+    def from_options(cls, options: Mapping[str, Any] | None = None) -> Self:
         """Return the record with some options changed; texts such as ``"0.5"`` become the option's type.
 
         Raises
@@ -161,6 +157,21 @@ class Method:
             if key not in names:
                 raise unknown_name(f"option of {cls.name}", key, names)
         return cls(**dict(options or {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Options):
+    """A way to turn an image into labels: its options are its fields.
+
+    A subclass sets `name`, `summary` and `ndims`, declares its options with `option`, and gives `run`.
+    """
+
+    summary: ClassVar[str] = ""
+    ndims: ClassVar[tuple[int, ...]] = (2,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain data for JSON: ``{"method": "otsu", "min_size": 30, ...}``."""
+        return {"method": self.name} | self.values()
 
     def run(self, scene: Scene) -> Segmentation:
         """Return labels; `segment` adds the record and checks the pixels."""
