@@ -18,6 +18,7 @@ import numpy as np
 import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
+from segmetry.io.ome_tiff import MAPS_FILE, write_maps
 from segmetry.measure import (
     MEASURES,
     centres,
@@ -100,6 +101,14 @@ class Result:
         """How many particles bring D50's interval down to `PRECISION`."""
         return particles_needed(self.estimates["d50"], PRECISION)
 
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """All the doubt about each pixel of an image and its two parts, nats; none where the parts are not known."""
+        total, model, image = (getattr(self.segmentation, x) for x in ("uncertainty", "epistemic", "aleatoric"))
+        if total is None or model is None or image is None or total.ndim != 2:
+            return {}
+        return {"total": total, "epistemic": model, "aleatoric": image}
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers as plain data: the content of ``summary.json``."""
         calibration, bar = self.image.calibration, self.annotations.scale_bar
@@ -109,6 +118,7 @@ class Result:
             "source": self.image.source.path.name if self.image.source else None,
             "shape": list(self.image.spatial_shape),
             "n": len(self.table),
+            "maps": MAPS_FILE if self.maps else None,
             "method": {"name": self.recipe.method.name, "why": self.why_method},
             "pixel_size": {
                 "value": calibration.pixel_size if calibration.known else None,
@@ -264,6 +274,8 @@ def write_numbers(result: Result, folder: Path) -> None:
     """Write label image, table and summary of a result; the summary last, since it marks the result whole."""
     write_labels(folder / "labels.tif", result.segmentation.labels, result.image.calibration)
     write_table(folder / "regions.csv", result.table)
+    if result.maps:
+        write_maps(folder / MAPS_FILE, result.maps, result.image.calibration)
     write_json(folder / "summary.json", result.summary())
 
 

@@ -302,7 +302,7 @@ class Segmentation:
 
     @property
     def aleatoric(self) -> np.ndarray | None:
-        """The part of `uncertainty` that is in the image, not in the model: nats; None where the parts are not known."""
+        """The part of `uncertainty` that is in the image, not in the model, nats; None where it is not known."""
         if self.uncertainty is None or self.epistemic is None:
             return None
         return self.uncertainty - self.epistemic

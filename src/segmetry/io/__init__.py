@@ -9,7 +9,7 @@ from segmetry.io.coco import write_coco
 from segmetry.io.facts import describe
 from segmetry.io.geojson import write_geojson
 from segmetry.io.labels import LabelFile, read_labels
-from segmetry.io.ome_tiff import write_image, write_labels
+from segmetry.io.ome_tiff import write_image, write_labels, write_maps
 from segmetry.io.outlines import outlines
 from segmetry.io.read import read  # now, not on first use: the module of the same name must not hide it
 from segmetry.io.rois import write_rois
@@ -42,6 +42,7 @@ __all__ = [
     "write_geojson",
     "write_image",
     "write_labels",
+    "write_maps",
     "write_rois",
     "write_table",
 ]

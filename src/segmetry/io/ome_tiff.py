@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -16,6 +17,9 @@ from segmetry.units import METRES
 _OME_TYPES = {"float32": "float", "float64": "double"}
 _OME_UNITS = {"inch": "in"}
 """OME's names of types and units where they are not ours."""
+
+MAPS_FILE = "uncertainty.tif"
+"""File in a result's folder with the maps of its doubt."""
 
 
 def write_labels(
@@ -89,8 +93,36 @@ def write_image(path: str | Path, image: Image) -> None:
     _write(Path(path), pixels, image.axes.removesuffix("YX"), image.calibration, image.name)
 
 
-def _write(path: Path, array: np.ndarray, axis: str, calibration: Calibration, name: str) -> None:
-    text = _ome_xml(array, axis, calibration, _printable(name))
+def write_maps(path: str | Path, maps: Mapping[str, np.ndarray], calibration: Calibration) -> None:
+    """Write maps of one image as the channels of an OME-TIFF, float32, with their names and the pixel size.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``.
+    maps : mapping of str to (M, N) array
+        One shape for all.
+    calibration : Calibration
+        Pixel size.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the shapes differ, or are not those of an image.
+    WriteError
+        If the file cannot be written.
+    """
+    shapes = {values.shape for values in maps.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ShapeMismatchError(f"write_maps: maps of one image have one shape (M, N), got {sorted(shapes)}.")
+    path = Path(path)
+    _write(path, np.stack([*maps.values()]).astype(np.float32, copy=False), "C", calibration, path.stem, tuple(maps))
+
+
+def _write(
+    path: Path, array: np.ndarray, axis: str, calibration: Calibration, name: str, channels: Sequence[str] = ()
+) -> None:
+    text = _ome_xml(array, axis, calibration, _printable(name), channels)
     stack = array if array.ndim == 3 else array[None]
     import tifffile
 
@@ -124,7 +156,7 @@ def _checked(labels: Segmentation | np.ndarray) -> np.ndarray:
     return array.astype(np.uint16 if high < 2**16 else np.int32)
 
 
-def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str) -> str:
+def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str, channels: Sequence[str]) -> str:
     """Return the OME-XML of one image, in ASCII, without dates or random identifiers."""
     height, width = array.shape[-2:]
     kind = _OME_TYPES.get(array.dtype.name, array.dtype.name)
@@ -147,7 +179,11 @@ def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str) 
         f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{kind}" BigEndian="false" '
         + " ".join(f'Size{letter}="{n}"' for letter, n in sizes.items())
         + lengths
-        + '><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+        + ">"
+        + "".join(
+            f'<Channel ID="Channel:0:{k}"{f" Name={quoteattr(said)}" if said else ""} SamplesPerPixel="1"/>'
+            for k, said in enumerate(channels or ("",))
+        )
         + planes
         + "</Pixels></Image></OME>"
     )

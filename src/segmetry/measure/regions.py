@@ -214,7 +214,7 @@ class Regions:
     def score(self) -> np.ndarray:
         """Confidence of the segmentation in each object; nan where the method states none."""
         found = np.full(self.n, np.nan)
-        scores = self.segmentation and self.segmentation.scores
+        scores = None if self.segmentation is None else self.segmentation.scores
         if scores is not None:
             known = (self.runs.labels >= 1) & (self.runs.labels <= len(scores))
             found[known] = np.asarray(scores, float)[self.runs.labels[known] - 1]
@@ -223,14 +223,15 @@ class Regions:
     @cached_property
     def mean_uncertainty(self) -> np.ndarray:
         """Mean over an object's pixels of the segmentation's uncertainty map, nats; nan where there is none."""
-        return self._mean_of(self.segmentation and self.segmentation.uncertainty)
+        return self._mean_of("uncertainty")
 
     @cached_property
     def mean_epistemic(self) -> np.ndarray:
         """The same of the epistemic part."""
-        return self._mean_of(self.segmentation and self.segmentation.epistemic)
+        return self._mean_of("epistemic")
 
-    def _mean_of(self, values: np.ndarray | None) -> np.ndarray:
+    def _mean_of(self, name: str) -> np.ndarray:
+        values = getattr(self.segmentation, name, None)
         if values is None:
             return np.full(self.n, np.nan)
         kind = np.float64 if values.dtype == np.float64 else np.float32

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 
 from segmetry.report import figures
-from segmetry.report.overlay import BAR, Layers, layers, legend_entries
+from segmetry.report.overlay import BAR, DOUBTFUL, Layers, layers, legend_entries
 from segmetry.report.page import HEADS
 from segmetry.report.picture import encode_jpeg, stretch
 from segmetry.report.text import format_significant
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from segmetry.gather import BatchResult
     from segmetry.pipeline import Result
 
@@ -46,9 +48,11 @@ def draw(result: Result) -> Drawn:
     table, bar = result.table, result.annotations.scale_bar
     dropped = _dropped(result)
     bar = bar if pixels.shape == result.annotations.ignore.shape else None
-    made = layers(pixels, labels, dropped=dropped, ignore=ignore, bar=bar)
+    doubtful = _doubtful(table, dropped)
+    made = layers(pixels, labels, dropped=dropped, doubtful=doubtful, ignore=ignore, bar=bar)
     hatched = ignore is not None and bool(ignore.any())
-    legend = legend_entries(len(table) > len(dropped), len(dropped) > 0, hatched, bar is not None)
+    sure = len(table) > len(dropped) + len(doubtful)
+    legend = legend_entries(sure, len(doubtful) > 0, len(dropped) > 0, hatched, bar is not None)
     drawings: dict[str, Any] = {}
     number = result.distributions.get("number")
     if number is not None and number.n > 0:
@@ -101,6 +105,14 @@ def _dropped(result: Result) -> np.ndarray:
     return result.table["label"].to_numpy()[~(np.isfinite(weight) & (weight > 0))]
 
 
+def _doubtful(table: DataFrame, dropped: np.ndarray) -> np.ndarray:
+    """Return the labels of the particles that count although their score is low."""
+    if "score" not in table:
+        return np.zeros(0, np.int64)
+    label = table["label"].to_numpy()
+    return label[(table["score"].to_numpy(float) < DOUBTFUL) & ~np.isin(label, dropped)]
+
+
 def targets_of(result: Result, drawn: Drawn) -> list[dict[str, str]]:
     """Return an outline in display pixels and a line of words for each particle, to show under the pointer."""
     from scipy.ndimage import find_objects
@@ -108,7 +120,7 @@ def targets_of(result: Result, drawn: Drawn) -> list[dict[str, str]]:
     table = result.table
     units = table.attrs.get("units", {})
     words = {}
-    columns = [c for c in ("equivalent_diameter", "aspect_ratio", "circularity") if c in table]
+    columns = [c for c in ("equivalent_diameter", "aspect_ratio", "circularity", "score") if c in table]
     for label, *values in table[["label", *columns]].itertuples(index=False):
         parts = [
             f"{HEADS.get(c, c).replace('_', ' ')} {format_significant(float(v))} {units.get(c, '')}".strip()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from segmetry.errors import OptionError, WriteError
 from segmetry.io.atomic import atomic
 from segmetry.report import figures, page
+from segmetry.report.doubt_panel import doubt_panels
 from segmetry.report.drawn import (
     MAX_TARGETS,
     MIN_RADIAL,
@@ -137,6 +138,7 @@ def image_page(result: Result, drawn: Drawn) -> str:
         base=data_uri("jpeg", small_jpeg(drawn.layers.base)),
         drawing=data_uri("png", encode_drawing(drawn.layers.drawing)),
         targets=targets,
+        doubt=doubt_panels(result.maps),
         legend=drawn.legend,
         max_numbers=MAX_NUMBERS,
         method_words=page.method_words(result),

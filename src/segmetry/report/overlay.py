@@ -19,6 +19,8 @@ KEPT = ((255, 170, 0), (86, 200, 255), (255, 120, 200), (190, 240, 60))
 """Outlines of particles that count: amber, sky, pink, lime. They differ in lightness too, and none of them is grey."""
 DROPPED = (240, 70, 40)
 """Dashed outline of particles that are not seen whole and do not enter the statistics."""
+DOUBTFUL = 0.7
+"""Score below which a particle that counts gets a dotted outline."""
 BAR = (255, 60, 255)
 """The scale bar as it was read."""
 BAR_TEXT = (255, 190, 255)
@@ -64,6 +66,7 @@ def layers(
     labels: np.ndarray,
     *,
     dropped: np.ndarray | None = None,
+    doubtful: np.ndarray | None = None,
     ignore: np.ndarray | None = None,
     bar: Bar | None = None,
     numbers: bool = True,
@@ -86,7 +89,7 @@ def layers(
     drawing = np.zeros((*size, 4), np.uint8)
     if ignore is not None and ignore.any():
         _hatch(drawing, resize_nearest(ignore, size))
-    _outline(drawing, shown, dropped, thickness=1 + round(max(size) / 900))
+    _outline(drawing, shown, dropped, doubtful, thickness=1 + round(max(size) / 900))
     texts: list[tuple[str, float, float, int, tuple[int, int, int]]] = []
     if numbers:
         n = int(np.count_nonzero(np.bincount(shown.ravel())[1:]))
@@ -103,6 +106,7 @@ def overlay(
     labels: np.ndarray,
     *,
     dropped: np.ndarray | None = None,
+    doubtful: np.ndarray | None = None,
     ignore: np.ndarray | None = None,
     bar: Bar | None = None,
     numbers: bool = True,
@@ -119,6 +123,8 @@ def overlay(
         Label image; 0 is background.
     dropped : array of int, optional
         Labels of particles that do not count; they get a dashed outline.
+    doubtful : array of int, optional
+        Labels of particles that count and may be false; they get a dotted outline.
     ignore : (M, N) bool array, optional
         Pixels that are not specimen; they are hatched.
     bar : ScaleBar, optional
@@ -140,17 +146,29 @@ def overlay(
     ShapeMismatchError
         If the two images differ in shape or are not two-dimensional.
     """
-    drawn = layers(pixels, labels, dropped=dropped, ignore=ignore, bar=bar, numbers=numbers, max_side=max_side)
+    drawn = layers(
+        pixels,
+        labels,
+        dropped=dropped,
+        doubtful=doubtful,
+        ignore=ignore,
+        bar=bar,
+        numbers=numbers,
+        max_side=max_side,
+    )
     if not legend:
         return drawn.flat()
-    has_dropped, has_ignored = dropped is not None and len(dropped) > 0, ignore is not None and bool(ignore.any())
-    return with_legend(drawn.flat(), legend_entries(bool(labels.any()), has_dropped, has_ignored, bar is not None))
+    has_dropped, has_doubtful = (some is not None and len(some) > 0 for some in (dropped, doubtful))
+    has_ignored = ignore is not None and bool(ignore.any())
+    entries = legend_entries(bool(labels.any()), has_doubtful, has_dropped, has_ignored, bar is not None)
+    return with_legend(drawn.flat(), entries)
 
 
-def legend_entries(counted: bool, dropped: bool, ignored: bool, bar: bool) -> list[tuple[str, str]]:
+def legend_entries(counted: bool, doubtful: bool, dropped: bool, ignored: bool, bar: bool) -> list[tuple[str, str]]:
     """Return kind and words of the styles that occur, in the order in which a legend lists them."""
     entries = [
         (counted, "kept", "counted"),
+        (doubtful, "doubtful", f"counted, but doubtful: score below {DOUBTFUL:g}"),
         (dropped, "dropped", "not seen whole, not counted"),
         (ignored, "ignored", "ignored pixels"),
         (bar, "bar", "scale bar as read"),
@@ -179,19 +197,27 @@ def border_of(labels: np.ndarray, thickness: int = 1) -> np.ndarray:
     return border & (labels > 0)
 
 
-def _outline(drawing: np.ndarray, labels: np.ndarray, dropped: np.ndarray | None, *, thickness: int) -> None:
+def _outline(
+    drawing: np.ndarray,
+    labels: np.ndarray,
+    dropped: np.ndarray | None,
+    doubtful: np.ndarray | None,
+    *,
+    thickness: int,
+) -> None:
     """Draw the border pixels of every region, inside the region, so that touching particles keep both lines."""
     border = border_of(labels, thickness)
     rows, cols = np.nonzero(border)
     on = labels[rows, cols]
     palette = np.array(KEPT, np.uint8)[_colour_index(labels)]
     colours, alpha = palette[on], np.full(len(on), 255, np.uint8)
+    step = (rows + cols) // (2 * thickness)
+    if doubtful is not None and len(doubtful):
+        alpha[np.isin(on, doubtful) & (step % 3 > 0)] = 0
     if dropped is not None and len(dropped):
-        gone = np.zeros(len(palette), bool)
-        gone[np.asarray(dropped)[np.asarray(dropped) < len(palette)]] = True
-        lost = gone[on]
+        lost = np.isin(on, dropped)
         colours[lost] = DROPPED
-        alpha[lost & (((rows + cols) // (4 * thickness)) % 2 == 0)] = 0
+        alpha[lost] = np.where(step[lost] // 2 % 2 == 0, 0, 255)
     drawing[rows, cols, :3], drawing[rows, cols, 3] = colours, alpha
 
 
@@ -339,10 +365,10 @@ def with_legend(picture: np.ndarray, entries: list[tuple[str, str]]) -> np.ndarr
 
 
 def _line_sample(kind: str, pen: ImageDraw, start: float, y: float, width: float, size: int) -> None:
-    pieces = 1 if kind == "bar" else 4
+    pieces = {"bar": 1, "doubtful": 6}.get(kind, 4)
     slant = size / 2 if kind == "ignored" else 0
     for piece in range(pieces):
         a = start + piece * width / pieces
-        b = a + width / pieces * (0.6 if kind in ("dropped", "ignored") else 1)
-        colour = KEPT[piece] if kind == "kept" else {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}[kind]
+        b = a + width / pieces * {"dropped": 0.6, "ignored": 0.6, "doubtful": 0.4}.get(kind, 1)
+        colour = {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}.get(kind, KEPT[piece % len(KEPT)])
         pen.line([(a, y + slant), (b, y - slant)], fill=colour, width=3)
