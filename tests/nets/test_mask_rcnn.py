@@ -58,8 +58,7 @@ def test_labels_are_stretched_back_to_the_image():
         """One detection: the left half of the square."""
 
         def forward(self, images):
-            (image,) = images
-            assert image.shape == (3, 512, 512)
+            assert images.shape == (1, 1, 512, 512)
             mask = torch.zeros(1, 1, 512, 512)
             mask[..., :256] = 1
             return [{"scores": torch.tensor([0.8]), "masks": mask}]
@@ -91,7 +90,10 @@ def disks(seed):
 
 @pytest.fixture(scope="module")
 def task():
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    try:
+        build_mask_rcnn()
+    except OptionError as error:
+        pytest.skip(str(error))
     return MaskRcnnTask([disks(0)], [disks(1)])
 
 
@@ -126,6 +128,18 @@ def test_the_loss_reaches_every_parameter_and_falls_along_its_gradient(task):
             p -= 0.02 * before.item() / square * g  # to first order the loss falls by 2 %
         after, _ = loss()
     assert after.item() < before.item()
+
+
+@pytest.mark.slow
+def test_boxes_are_not_rounded_in_mixed_precision(task):
+    network = task.build()
+    network.network.rpn.anchor_generator.register_forward_hook(lambda _module, _given, made: places.append(made[0]))
+    places: list[torch.Tensor] = []
+    labels = torch.zeros(1, 512, 512, dtype=torch.int32)
+    labels[:, 300:433, 301:434] = 1
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network(torch.rand(1, 1, 512, 512).bfloat16(), labels)
+    assert {places[0].dtype, *(v.dtype for v in losses.values())} == {torch.float32}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segmetry.evaluate import average_precision
-from segmetry.nets.mask_rcnn import build_mask_rcnn, find_particles, make_targets
+from segmetry.nets.mask_rcnn import build_mask_rcnn, find_particles
 from segmetry.train.bpartis_data import PublishedSamples, squeeze_example
 from segmetry.train.data import Example
 
@@ -52,8 +52,7 @@ class MaskRcnnTask:
         """Return the sum of the five losses of a batch (objectness, two of boxes, class, mask), and each."""
         # The network draws the proposals that it learns from: the same ones in a run that was stopped and goes on.
         torch.manual_seed(int(batch["number"][0]))
-        images = [image.expand(3, -1, -1) for image in batch["image"]]
-        parts = network(images, [make_targets(labels) for labels in batch["labels"]])
+        parts = network(batch["image"], batch["labels"])
         return torch.stack(list(parts.values())).sum(), parts
 
     def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
