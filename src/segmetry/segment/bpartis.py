@@ -76,9 +76,20 @@ def drop_uncertain(labels: np.ndarray, uncertainty: np.ndarray, threshold: float
     threshold : float
         In the unit of `uncertainty`; 0.0125 nats in the publication.
     """
-    sums = np.bincount(labels.ravel(), weights=uncertainty.ravel())
-    counts = np.bincount(labels.ravel())
-    return number_regions(labels, sums < threshold * counts)
+    return number_regions(labels, mean_within(labels, uncertainty) < threshold)
+
+
+def mean_within(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean (L + 1,) of a map over the pixels of each label, background first; nan of a label without any.
+
+    Examples
+    --------
+    >>> mean_within(np.array([[0, 2, 2]]), np.array([[5.0, 1.0, 2.0]]))
+    array([5. , nan, 1.5])
+    """
+    counts = np.bincount(labels.ravel(), minlength=1)
+    sums = np.bincount(labels.ravel(), weights=values.ravel(), minlength=1)
+    return np.divide(sums, counts, out=np.full(counts.size, np.nan), where=counts > 0)
 
 
 def to_bytes(pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
@@ -195,22 +206,15 @@ def find_particles(
     ImageError
         If the model is of another kind.
     """
-    card = model.card
-    if card.task != "bpartis" or card.channels != 3:
-        raise ImageError(f"bpartis: {model.path} is a model for {card.task!r}; name one that was trained as bpartis.")
-    image = squeeze(grey)
-    keep = draw_keep(card.dropout, samples, seed) if samples else np.ones((1, card.n_keep), np.float32)
-    parts = (model.maps(image, keep[i : i + MASKS_AT_ONCE]) for i in range(0, len(keep), MASKS_AT_ONCE))
-    mean = average_samples(sample for part in parts for sample in part)
+    mean = look(model, grey, samples=samples, seed=seed)
     square = cluster(mean.maps)
     n_before = int(square.max())
     if threshold is not None:
         square = drop_uncertain(square, mean.information, threshold)
     shape = (grey.shape[0], grey.shape[1])
-    counts = np.bincount(square.ravel())
-    scores = np.bincount(square.ravel(), weights=mean.probability.ravel()) / np.maximum(counts, 1)
+    scores = mean_within(square, mean.probability)
     labels = nearest(square, shape)
-    there = np.bincount(labels.ravel(), minlength=counts.size) > 0
+    there = np.bincount(labels.ravel(), minlength=scores.size) > 0
     least = (LEAST + 1) * grey.size / SIDE**2
     info = {"samples": samples, "n_before": n_before, "least_area": round(least, 1), "engine": model.engine}
     return Segmentation(
@@ -222,3 +226,14 @@ def find_particles(
         uncertainty=nearest(mean.information, shape),
         scores=np.clip(scores[1:][there[1:]], 0, 1),
     )
+
+
+def look(model: Model, grey: np.ndarray, *, samples: int, seed: int = 0) -> Averaged:
+    """Return what a model makes of a micrograph at 512 x 512, with the parameters and errors of `find_particles`."""
+    card = model.card
+    if card.task != "bpartis" or card.channels != 3:
+        raise ImageError(f"bpartis: {model.path} is a model for {card.task!r}; name one that was trained as bpartis.")
+    image = squeeze(grey)
+    keep = draw_keep(card.dropout, samples, seed) if samples else np.ones((1, card.n_keep), np.float32)
+    parts = (model.maps(image, keep[i : i + MASKS_AT_ONCE]) for i in range(0, len(keep), MASKS_AT_ONCE))
+    return average_samples(sample for part in parts for sample in part)
