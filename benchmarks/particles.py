@@ -1,7 +1,8 @@
 """Speed and memory of the method `particles`, from an image to its particles: one thread, processor time, best of n.
 
 Images are disks that touch here and there, with noise; their size decides the zoom of the second pass, and so the cost.
-BPartIS runs untrained, which takes as long. Memory is the peak of a fresh process, the interpreter included.
+BPartIS runs untrained, which takes as long; its samples are drawn as published, without segmenting any of them. Memory
+is the peak of a fresh process, the interpreter included.
 
 OMP_NUM_THREADS=1 python benchmarks/particles.py [--quick]
 """
@@ -84,6 +85,15 @@ def torch_pass(image: np.ndarray) -> Callable[[], object]:
     return job
 
 
+def published_samples(image: np.ndarray, n: int) -> float:
+    """Return the CPU seconds of the published way to draw the samples and their maps; three are run, times ten."""
+    from bpartis import as_written
+    from segmetry.nets.bpartis import BPartIS
+
+    network = BPartIS().eval()
+    return best(as_written(network, image, draw_keep(network.dropout, 3, SEED)), n) * SAMPLES / 3
+
+
 def whole(grey: np.ndarray, **options: object) -> Callable[[], object]:
     """Return the job from grey to the table of particles."""
 
@@ -108,17 +118,25 @@ def stages(grey: np.ndarray, model: Model, n: int) -> dict[str, float]:
         "first pass": best(lambda: plan_search(pixels, None, model.maps, passes), n),
         "second pass": best(lambda: search(pixels, None, model.maps, plan, passes), n),
         "  of which the network": best(lambda: averaged(model.maps, image, passes.n_turns), n),
-        "maps of doubt": best(lambda: doubt_of([1 / (1 + np.exp(-maps[3].astype(float)))]), n),
+        "maps of doubt": best(lambda: doubt_of([maps[3]]), n),
         "contours": best(lambda: refine_contours(raw, found.particles.labels), n),
         "table": best(lambda: measure(found.particles.labels, grey), n),
     }
     return spent
 
 
-def samples_seconds(grey: np.ndarray, refine: bool) -> float:
-    """Return CPU seconds of the method with Monte Carlo samples, maps included, less those without any."""
-    options = {"refine": refine}
-    return best(lambda: segment(grey, "particles", options=options | {"samples": SAMPLES}), 1)
+def samples_seconds(grey: np.ndarray, model: Model, n: int) -> dict[str, float]:
+    """Return the zoom, and the CPU seconds of samples and maps alone, and of the whole method with every sample."""
+    pixels = normalise(model.card, grey.astype(np.float32))
+    plan = plan_search(pixels, None, model.maps)
+    image, keep = zoomed(pixels, plan.zoom), draw_keep(model.card.dropout, SAMPLES, SEED)
+    return {
+        "zoom": plan.zoom,
+        "maps": best(lambda: doubt_of(model.maps(image, keep)[:, 3]), n),
+    } | {
+        name: best(lambda refine=refine: segment(grey, "particles", options={"refine": refine, "samples": SAMPLES}), n)
+        for name, refine in (("segmented", False), ("contours", True))
+    }
 
 
 def peak(side: int, n: int, options: str) -> str:
@@ -160,12 +178,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     model = load_model("particles")
     print(f"{machine()}, {model.engine}, seed {SEED}, CPU seconds, best of {n}")
+    published = float("nan")
     with tempfile.TemporaryDirectory() as folder:
         other = bpartis(Path(folder))
         if other:
             image = np.random.default_rng(SEED).uniform(0, 1, (3, 512, 512)).astype(np.float32)
             other.maps(image)
             onnx, torch = best(lambda: other.maps(image), n), best(torch_pass(image), n)
+            published = published_samples(image, n)
             print(f"\none bare pass of BPartIS, 512 x 512: {other.engine} {onnx:.3f}, torch {torch:.3f}")
     pixels = np.random.default_rng(SEED).normal(size=(512, 680)).astype(np.float32)
     model.maps(pixels)
@@ -182,19 +202,12 @@ def main() -> None:
     print(f"\nstages, {title}")
     for name, seconds in stages(grey, model, n).items():
         print(f"{name:28} {1e3 * seconds:7.1f} ms")
-    print(
-        f"\n{SAMPLES} Monte Carlo samples of 512 x 512, each segmented, with maps: see bpartis.py for the published way"
-    )
-    keep = draw_keep(model.card.dropout, SAMPLES, SEED)
+    print(f"\n{SAMPLES} Monte Carlo samples of 512 x 512; BPartIS as published, samples and maps: {published:.2f}")
     for title, count, radius in scenes:
-        grey = disks((512, 512), count * 3 // 4, radius)
-        pixels = normalise(model.card, grey.astype(np.float32))
-        plan = plan_search(pixels, None, model.maps)
-        image = zoomed(pixels, plan.zoom)
-        network = best(lambda image=image: model.maps(image, keep), 1)
-        both = [samples_seconds(grey, refine) for refine in (False, True)]
-        print(f"{title:20} zoom {plan.zoom:5.2f}   network alone {network:6.2f}   refine=false {both[0]:6.2f}"
-              f"   all {both[1]:6.2f}")  # fmt: skip
+        spent = samples_seconds(disks((512, 512), count * 3 // 4, radius), model, max(n // 2, 1))
+        zoom = spent.pop("zoom")
+        print(f"{title:20} zoom {zoom:5.2f}   " + "   ".join(
+            f"{name} {seconds:5.2f} ({published / seconds:4.1f} x)" for name, seconds in spent.items()))  # fmt: skip
     print("\nlarge images, each in a process of its own")
     print(peak(4096, 10_000, ""))
     print(peak(4096, 2_500, "samples=4"))
