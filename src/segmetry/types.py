@@ -276,6 +276,8 @@ class Segmentation:
         The part of `uncertainty` that is about the model, not the image: mutual information, nats.
     scores : (L,) array or None
         Confidence per object in [0, 1]; ``scores[i]`` belongs to label ``i + 1``.
+    on_edge : (L,) bool array or None
+        Whether the contour of each object was placed on the edge of the grey, or stays as it was drawn.
     samples : tuple of int32 arrays
         Monte Carlo segmentations of the same image.
     """
@@ -290,6 +292,7 @@ class Segmentation:
     uncertainty: np.ndarray | None = None
     epistemic: np.ndarray | None = None
     scores: np.ndarray | None = None
+    on_edge: np.ndarray | None = None
     samples: tuple[np.ndarray, ...] = ()
 
     def __post_init__(self) -> None:

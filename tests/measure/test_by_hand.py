@@ -197,6 +197,12 @@ def test_the_parts_of_the_doubt_add_up():
     assert not {"epistemic", "aleatoric"} & set(only_total.columns)
 
 
+def test_which_contours_were_placed():
+    table = measure(Segmentation(np.array([[1, 0, 2], [0, 0, 3]], np.int32), on_edge=np.array([True, False, True])))
+    assert table["contour"].tolist() == ["edge", "drawn", "edge"]
+    assert "contour" not in measure(Segmentation(LABELS))
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_no_objects_give_no_rows_and_all_columns(ndim):
     full = np.zeros((4,) * ndim, np.int32)

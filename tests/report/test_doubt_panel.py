@@ -1,4 +1,4 @@
-"""Maps of doubt: the file beside the labels, the pictures on the page, and the outlines of particles that may be false."""
+"""Maps of doubt: the file beside the labels, the pictures on the page; and outlines of particles that may be false."""
 
 from __future__ import annotations
 

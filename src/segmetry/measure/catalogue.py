@@ -36,7 +36,7 @@ class Measure:
         Whether it is defined for images (2), volumes (3) or both.
     needs_image : bool
         Whether it needs intensities.
-    needs_segmentation : {"", "scores", "uncertainty", "epistemic"}
+    needs_segmentation : {"", "scores", "uncertainty", "epistemic", "on_edge"}
         The field of a `Segmentation`, beyond its labels, that it needs.
     """
 
@@ -47,7 +47,7 @@ class Measure:
     kind: Kind = "length"
     dims: tuple[int, ...] = (2, 3)
     needs_image: bool = False
-    needs_segmentation: Literal["", "scores", "uncertainty", "epistemic"] = ""
+    needs_segmentation: Literal["", "scores", "uncertainty", "epistemic", "on_edge"] = ""
 
     def unit(self, length: str) -> str:
         """Return the unit, given that of a length: ``nm^2``, ``px``, ``°``, ``intensity``, ``nats``, or nothing."""
@@ -104,6 +104,12 @@ def _edge_weight(r: Regions) -> np.ndarray:
 def _shape(r: Regions) -> np.ndarray:
     names = np.array(SHAPES, dtype=object)[r.shapes.which]
     names[r.undefined] = None
+    return names
+
+
+def _contour(r: Regions) -> np.ndarray:
+    names = np.array(["drawn", "edge"], dtype=object)[(r.on_edge > 0).astype(int)]
+    names[np.isnan(r.on_edge)] = None
     return names
 
 
@@ -273,6 +279,11 @@ MEASURES: dict[str, Measure] = {
             "aleatoric", 0, lambda r: r.mean_uncertainty - r.mean_epistemic,
             "the rest of uncertainty: what the image itself leaves open, the mean of the samples' own entropies",
             "nats", needs_segmentation="epistemic",
+        ),
+        Measure(
+            "contour", 0, _contour,
+            "edge where the contour was placed on the edge of the grey, drawn where it stays as the network drew it: "
+            "no edge was clear, or refine=false", "text", needs_segmentation="on_edge",
         ),
         Measure(
             "edge_weight", 0, _edge_weight,

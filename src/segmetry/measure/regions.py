@@ -213,11 +213,18 @@ class Regions:
     @cached_property
     def score(self) -> np.ndarray:
         """Confidence of the segmentation in each object; nan where the method states none."""
-        found = np.full(self.n, np.nan)
-        scores = None if self.segmentation is None else self.segmentation.scores
-        if scores is not None:
-            known = (self.runs.labels >= 1) & (self.runs.labels <= len(scores))
-            found[known] = np.asarray(scores, float)[self.runs.labels[known] - 1]
+        return self._stated("scores")
+
+    @cached_property
+    def on_edge(self) -> np.ndarray:
+        """1 where an object's contour was placed on the edge of the grey, 0 where not; nan where that is not known."""
+        return self._stated("on_edge")
+
+    def _stated(self, name: str) -> np.ndarray:
+        found, values = np.full(self.n, np.nan), getattr(self.segmentation, name, None)
+        if values is not None:
+            known = (self.runs.labels >= 1) & (self.runs.labels <= len(values))
+            found[known] = np.asarray(values, float)[self.runs.labels[known] - 1]
         return found
 
     @cached_property
