@@ -179,6 +179,24 @@ def test_empty_and_constant_images():
     np.testing.assert_array_equal(flat.labels, labels)
 
 
+def test_a_rim_narrower_than_a_pixel_is_an_edge_too():
+    rng = np.random.default_rng(13)
+    radius, row, col = 24.3, 31.7, 32.2
+    r, c = (np.mgrid[: PITCH * FINE, : PITCH * FINE] + 0.5) / FINE - 0.5
+    below = radius - np.hypot(r - row, c - col)
+    signal = (below > 0) * (1 + 2 * np.exp(-np.maximum(below, 0) / 0.8))
+    image = cv2.GaussianBlur(signal.reshape(PITCH, FINE, PITCH, FINE).mean((1, 3)), (0, 0), 1.0)
+    image = 100 + 50 * image + rng.normal(0, 1, image.shape)
+    refined = refine_contours(image.astype(np.float32), disk(radius + 1.5, row, col).astype(np.int32))
+    assert refined.moved.all()
+    assert diameters(refined.labels)[0] == pytest.approx(2 * radius, abs=0.3)
+
+
+def test_a_place_that_depends_on_the_kind_of_edge_is_in_doubt():
+    large, small = (refine_contours(*picture("ball", radius, np.random.default_rng(14))) for radius in (20.0, 4.0))
+    assert np.nanmean(large.doubt) < 0.1 < np.nanmean(small.doubt)
+
+
 def test_shapes_must_agree():
     with pytest.raises(ShapeMismatchError, match="labels"):
         refine_contours(np.zeros((20, 30), np.float32), np.zeros((30, 20), np.int32))

@@ -1,18 +1,29 @@
 """Where the edge of each particle lies, whatever its contrast: fitted to its own profile, others kept out of it.
 
-The models of a blurred edge and their search are those of `segmetry.segment.edges`; here dark and bright particles may
-lie in one image, what lies near a second particle is left out, and small particles lean on the others of the image.
+The search for a model is that of `segmetry.segment.edges`; here dark and bright particles may lie in one image, what
+lies near a second particle is left out, and small particles lean on the others of the image. Four kinds of edge are
+tried: the three of there, the rim also narrower than a pixel, and the *shoulder*: a step with a ball's chord on it, as
+of round particles that are bright at once in low-angle dark field.
+
+Depth is measured from a smoothed outline. One that follows the grey from pixel to pixel has all bright pixels inside
+and all dark ones outside, the noise as well, and the profile across it looks sharper than the image is.
+
+Blur is round and edges are curved: of a particle of 10 px a good part of the light falls outwards. With the radius of
+curvature r the blurred profile is that of a straight edge under a weight of sqrt(r), as the Bessel function in the blur
+of a round thing goes as exp(z) / sqrt(z).
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numba
 import numpy as np
 
+from segmetry.prepare.filters import gaussian
 from segmetry.segment import edges
 from segmetry.segment.objects import surroundings
 
@@ -24,17 +35,31 @@ _MIN_RADIUS = 2.0  # px
 _MAX_RESIDUAL = 0.1  # share of the profile's variance that a fit may leave
 _PRECISE = 0.3  # px: largest standard error of the place of the edge
 _MIXED = 0.3  # a core that differs from the ring by this share of the rim's contrast, the other way, is mixed
-_FIRST = tuple(int(np.argmax(kind == edges.KIND_OF)) for kind in range(len(edges.KINDS)))  # template of a kind
-_PENALTY = np.array([1.0, 1.0, 3.0])  # a rim must leave a third of the misfit of the others
+_RIMS = tuple((height, width) for height in (0.5, 1.0, 2.0, 4.0) for width in (0.75, 1.5, 3.0, 6.0))  # width: px
+_SHOULDERS = tuple((share, ball) for share in (0.15, 0.3, 0.5, 0.75) for ball in (0, 2))  # of the step, and which chord
+_KINDS = (1, 3, len(_RIMS), len(_SHOULDERS))  # templates: flat, ball, rim, shoulder
+_FIRST = (0, *np.cumsum(_KINDS).tolist())
+_PENALTY = np.array([1.0, 1.0, 3.0, 1.5])  # the more templates a kind has, the more of the misfit it has to take away
+_PLAIN = np.ones(_FIRST[-1])
+_TRUST = 3.0  # weight of a kind: misfit to the power of minus this
+_CURVES = (4, 44)  # curvatures that are told apart, radius as a power of `edges.RATIO`; beyond, edges are straight
+_OUTLINE = 1.0  # px: Gaussian over the depth
 _LEAN = 2.0  # how much a particle of 8 px radius heeds what the others have; falls with the radius squared
 _SAMPLE = 24  # particles that choose the blur
 _MIDDLES = -edges.OUT + edges.WIDTH * (np.arange(edges.N_BINS) + 0.5)
 _search_one = edges.search_templates  # a global that compiled code can call
 _ZERO = round(-edges.DEPTHS[0] / edges.FINE)
+_AROUND = (
+    np.arange(edges.DEPTHS[0] - 8, edges.DEPTHS[-1] + 8, edges.FINE) + edges.FINE / 2
+)  # px: where light comes from
+_INSIDE = _AROUND[_AROUND > 0]
 
 
 class Outlines(NamedTuple):
-    """Depth below the outline (px), nearest label, where grey tells nothing; by label radius, length and free share."""
+    """Depth below the smoothed outline (px), nearest label, where grey tells nothing.
+
+    By label: radius (px), length towards background (px) and the share of that which is free of others.
+    """
 
     depth: np.ndarray
     label: np.ndarray
@@ -53,13 +78,17 @@ class Profiles(NamedTuple):
 
 
 class FittedEdges(NamedTuple):
-    """By label: was an edge fitted, its depth (px), grey there, slope there per px, grey of the surroundings."""
+    """By label: was an edge fitted, its depth (px), grey there, slope there per px, grey of the surroundings.
+
+    `doubt` is the standard deviation (px) of the depth between the kinds of edge, as likely as they fit.
+    """
 
     fitted: np.ndarray
     shift: np.ndarray
     level: np.ndarray
     slope: np.ndarray
     base: np.ndarray
+    doubt: np.ndarray
 
 
 def outlines_of(labels: np.ndarray, valid: np.ndarray | None, n: int) -> Outlines:
@@ -82,7 +111,20 @@ def outlines_of(labels: np.ndarray, valid: np.ndarray | None, n: int) -> Outline
     if valid is not None:
         blocked |= ~valid
     radius, length, free = _extent(depth, label, blocked, n)
+    depth[label == 0] = -edges.OUT - 0.5
+    depth = gaussian(depth, _OUTLINE)
+    _round_again(depth, label, length / (2 * math.pi))
     return Outlines(depth, label, blocked, radius, length, free / np.maximum(length, 1e-9))
+
+
+@numba.njit(cache=True, nogil=True)
+def _round_again(depth, label, radius):
+    """Undo what smoothing does to a cone: a distance r from its tip becomes about (r^2 + sigma^2)^(1/2)."""
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            away = radius[label[i, j]] - depth[i, j]
+            if away > 0:
+                depth[i, j] += away - math.sqrt(max(away * away - _OUTLINE * _OUTLINE, 0.0))
 
 
 def _near_two(label: np.ndarray) -> np.ndarray:
@@ -174,7 +216,7 @@ def fit_edges(
         A blur near the answer, as returned; None where nothing is known yet, and returned where nothing is found.
     """
     n = lines.radius.size
-    out = FittedEdges(np.zeros(n, bool), np.zeros(n), np.zeros(n), np.ones(n), np.zeros(n))
+    out = FittedEdges(np.zeros(n, bool), np.zeros(n), np.zeros(n), np.ones(n), np.zeros(n), np.zeros(n))
     enough = (lines.radius >= _MIN_RADIUS) & (np.count_nonzero(profiles.weights, axis=1) >= 8)
     fit = some[enough[some]]
     if not fit.size:
@@ -182,16 +224,21 @@ def fit_edges(
     blur = _blur(profiles, lines, fit, start)
     sigma = _SIGMAS[blur]
     found = _search(profiles, lines, fit, sigma)
-    best = found[np.arange(fit.size), _kind(found, lines.radius[fit])]
-    _, misfit, shift, level, base, slope = best.T
+    cost = _cost(found, lines.radius[fit])
+    weight = np.exp(_TRUST * (cost.min(1, keepdims=True) - cost))
+    # Kinds that fit about equally well lie up to a pixel apart; the mean of them is never the worst.
+    mean = (weight[:, :, None] * found).sum(1) / weight.sum(1)[:, None]
+    _, _, shift, level, base, slope = mean.T
+    _, misfit, likeliest, *_ = found[np.arange(fit.size), cost.argmin(1)].T
+    doubt = np.sqrt((weight * (found[:, :, 2] - shift[:, None]) ** 2).sum(1) / weight.sum(1))
     error = noise / np.maximum(slope, 1e-30) / np.sqrt(2 * sigma * np.maximum(lines.length[fit], 1))
     out.fitted[fit] = (
         (misfit < _MAX_RESIDUAL)
         & (slope > 0)
         & (error < _PRECISE)
-        & (np.abs(shift) < np.minimum(_MOST, _SHARE * lines.radius[fit] + 0.5))
+        & (np.maximum(np.abs(shift), np.abs(likeliest)) < np.minimum(_MOST, _SHARE * lines.radius[fit] + 0.5))
     )
-    out.shift[fit], out.level[fit], out.base[fit] = shift, level, base
+    out.shift[fit], out.level[fit], out.base[fit], out.doubt[fit] = shift, level, base, doubt
     out.slope[fit] = np.where(slope > 0, slope, 1.0)
     return out, blur
 
@@ -200,21 +247,43 @@ _NO_FIT = 1e9
 """Misfit where no template fits a profile at all, as beside a border of one constant grey; it can be compared."""
 
 
+@lru_cache(maxsize=len(_SIGMAS))
+def _blurring(sigma: float) -> np.ndarray:
+    """Return how much of the light of each depth of `_AROUND` comes to each second one of `edges.DEPTHS`."""
+    away = (edges.DEPTHS[::2] - _AROUND[:, None]) / sigma
+    return np.asarray(np.exp(-0.5 * away**2) * (edges.FINE / (sigma * math.sqrt(2 * math.pi))))
+
+
+@lru_cache(maxsize=512)
+def _templates(size: int, curve: int, sigma: float) -> np.ndarray:
+    """Return the profiles of all edges on `edges.DEPTHS`, for two powers of `edges.RATIO`: radius, and of curvature."""
+    step, balls = np.ones_like(_INSIDE), edges.chords(edges.RATIO**size, _INSIDE)
+    rims = [1 + height * np.exp(-_INSIDE / width) for height, width in _RIMS]
+    shoulders = [share + (1 - share) * balls[ball] for share, ball in _SHOULDERS]
+    root = np.sqrt(np.maximum(edges.RATIO**curve - _AROUND, sigma))
+    inside = np.array([step, *balls, *rims, *shoulders]) * root[-_INSIDE.size :]
+    spread = _blurring(sigma)
+    coarse = (inside @ spread[-_INSIDE.size :]) / (root @ spread)  # an even grey stays as it is
+    fine = np.empty((len(coarse), edges.DEPTHS.size), np.float32)
+    fine[:, ::2] = coarse
+    fine[:, 1:-1:2] = (coarse[:, 1:] + coarse[:, :-1]) / 2
+    fine[:, -1] = coarse[:, -1]
+    return fine
+
+
 def _search(profiles: Profiles, lines: Outlines, some: np.ndarray, sigma: float) -> np.ndarray:
     """Return template, misfit, depth, grey, grey of the surroundings, slope at the edge by particle and kind."""
-    sizes, which = np.unique(_size(lines.radius[some]), return_inverse=True)
-    table = np.stack([edges.edge_templates(int(size), sigma) for size in sizes])
-    found = _search_each(profiles.means[some], profiles.weights[some], table, which, profiles.starts, edges.HANDICAP)
-    # Blur moves a contour of curvature c inwards by c sigma^2 / 2, and the curvatures of a closed one add up to 2 pi.
-    pulled = np.minimum(math.pi * sigma**2 / np.maximum(lines.length[some], 1), 1.0)[:, None]
-    at = _ZERO - np.round(pulled / edges.FINE).astype(int)
+    # The curvatures of a closed contour add up to 2 pi.
+    curve = np.clip(_size(lines.length[some] / (2 * math.pi)) // 2 * 2, *_CURVES)
+    classes, which = np.unique(np.stack([_size(lines.radius[some]), curve]), axis=1, return_inverse=True)
+    which = which.ravel()
+    table = np.stack([_templates(int(size), int(curve), sigma) for size, curve in classes.T])
+    found = _search_each(profiles.means[some], profiles.weights[some], table, which, profiles.starts, _PLAIN)
     template = found[..., 0].astype(int)
     here = which[:, None]
     height = (found[..., 3] - found[..., 4]) / table[here, template, _ZERO]
-    found[..., 3] = found[..., 4] + height * table[here, template, at]
-    found[..., 2] -= pulled
     found[..., 1] = np.minimum(found[..., 1], _NO_FIT)
-    found[..., 5] = height * (table[here, template, at + 4] - table[here, template, at - 4]) / (8 * edges.FINE)
+    found[..., 5] = height * (table[here, template, _ZERO + 4] - table[here, template, _ZERO - 4]) / (8 * edges.FINE)
     return found
 
 
@@ -225,10 +294,10 @@ def _size(radius: np.ndarray) -> np.ndarray:
 @numba.njit(cache=True, nogil=True)
 def _search_each(means, weights, table, which, starts, handicaps):
     """Search each particle's profile for the best template of every kind, among the templates of its size."""
-    found = np.zeros((means.shape[0], len(_FIRST), 6))
+    found = np.zeros((means.shape[0], len(_FIRST) - 1, 6))
     for k in range(means.shape[0]):
-        for kind in range(len(_FIRST)):
-            first, last = _FIRST[kind], _FIRST[kind + 1] if kind + 1 < len(_FIRST) else handicaps.size
+        for kind in range(len(_FIRST) - 1):
+            first, last = _FIRST[kind], _FIRST[kind + 1]
             best = _search_one(
                 means[k : k + 1], weights[k : k + 1], table[which[k], first:last], starts, handicaps[first:last]
             )
@@ -237,11 +306,11 @@ def _search_each(means, weights, table, which, starts, handicaps):
     return found
 
 
-def _kind(found: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return which kind of edge each particle has, small ones leaning on what all of them have."""
+def _cost(found: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return the logarithm of each kind's misfit, small particles leaning on what all of them have."""
     cost = np.log(found[:, :, 1] * _PENALTY + 1e-4)
     worse = np.minimum(cost - cost.min(1, keepdims=True), 2).mean(0)
-    return (cost + _LEAN * (8 / np.maximum(radius, 4))[:, None] ** 2 * worse).argmin(1)
+    return np.asarray(cost + _LEAN * (8 / np.maximum(radius, 4))[:, None] ** 2 * worse)
 
 
 def _blur(profiles: Profiles, lines: Outlines, fit: np.ndarray, start: int | None) -> int:
@@ -256,7 +325,7 @@ def _blur(profiles: Profiles, lines: Outlines, fit: np.ndarray, start: int | Non
         for i in indices:
             if i not in misfit and 0 <= i < len(_SIGMAS):
                 found = _search(profiles, lines, some, _SIGMAS[i])
-                best = found[np.arange(some.size), _kind(found, lines.radius[some]), 1]
+                best = found[np.arange(some.size), _cost(found, lines.radius[some]).argmin(1), 1]
                 misfit[i] = float(np.log(best + 1e-4).sum())
         return min(misfit, key=misfit.__getitem__)
 

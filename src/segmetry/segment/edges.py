@@ -164,13 +164,17 @@ def _blur(
     return sigmas[int(misfit.argmin())]
 
 
+def chords(radius: float, depths: np.ndarray) -> list[np.ndarray]:
+    """Return what a ball of a radius (px) shows at some depths, its middle 1, for each absorption."""
+    x = np.clip(depths, 0, radius)
+    chord = np.sqrt(x * (2 * radius - x)) / radius
+    return [chord if m == 0 else (1 - np.exp(-m * chord)) / (1 - np.exp(-m)) for m in _ABSORPTIONS]
+
+
 @lru_cache(maxsize=512)
 def edge_templates(size: int, sigma: float) -> np.ndarray:
     """Return the profiles of every kind of edge against depth (on `DEPTHS`), for a radius of `RATIO` ** `size` px."""
-    radius = RATIO**size
-    x = np.clip(DEPTHS, 0, radius)
-    chord = np.sqrt(x * (2 * radius - x)) / radius
-    balls = [chord if m == 0 else (1 - np.exp(-m * chord)) / (1 - np.exp(-m)) for m in _ABSORPTIONS]
+    balls = chords(RATIO**size, DEPTHS)
     steps = _steps(sigma)
     return np.concatenate([steps[:1], gaussian_filter1d(balls, sigma / FINE, mode="nearest"), steps[1:]])
 

@@ -6,8 +6,9 @@ models and the search of `segmetry.segment.edges`. What is different:
 
 - dark and bright particles may lie in one image: inside and ring of each tell which it is;
 - what lies near a second particle is left out of the profile, and a contour between two particles stays as it is;
-- small contours are corrected for what blur does to a curve: it pulls any closed contour in by an area of pi sigma^2;
-- particles too small to tell one kind of edge from another lean on what the others of the image have;
+- blur is taken as round: over a curved edge more light falls outwards than inwards;
+- particles too small to tell one kind of edge from another lean on what the others of the image have, and where kinds
+  fit about equally well, the contour lies between them and the answer says how far apart they are;
 - a particle whose edge is not clear keeps the contour that it had, and the answer says so.
 """
 
@@ -45,6 +46,9 @@ class Refined(NamedTuple):
         Mean move of the contour that borders on background, px, outwards positive; 0 where not moved.
     area : (L,) array of float
         Area at sub-pixel precision, px²; nan where not moved.
+    doubt : (L,) array of float
+        Standard deviation of the contour's place between the kinds of edge that fit, px, the same way for alike
+        particles; nan where not moved.
     notes : tuple of str
         What a reader should know.
     """
@@ -53,6 +57,7 @@ class Refined(NamedTuple):
     moved: np.ndarray
     shift: np.ndarray
     area: np.ndarray
+    doubt: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -91,14 +96,14 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
             raise ShapeMismatchError(f"refine_contours: pixels are {pixels.shape} but {name} {other.shape}.")
     n = int(labels.max(initial=0))
     if n == 0:
-        return Refined(labels.copy(), np.zeros(0, bool), np.zeros(0), np.zeros(0), ())
+        return Refined(labels.copy(), np.zeros(0, bool), np.zeros(0), np.zeros(0), np.zeros(0), ())
     noise = noise_sigma(pixels, valid=valid)
     smooth = gaussian(pixels, _SMOOTHING)
     before = label_areas(labels, n)
     clear = before > 0
     clear[0] = False
     now, sign, first_length = labels, np.zeros(n + 1), np.zeros(n + 1)
-    area, blur = np.zeros(n + 1), None
+    area, doubt, blur = np.zeros(n + 1), np.zeros(n + 1), None
     for step in range(_PASSES):
         lines = outlines_of(now, valid, n)
         profiles, contrast = profiles_of(smooth, lines, sign if step else None, n)
@@ -107,6 +112,7 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
         clear &= (sign != 0) & (lines.free >= _FREE)
         found, blur = fit_edges(profiles, lines, noise, np.flatnonzero(clear), blur)
         clear &= found.fitted
+        doubt = found.doubt
         by_grey = found.level - found.base > CLEAR * noise * smoothed_noise(_SMOOTHING)
         how = np.where(clear, 1 + by_grey, 0).astype(np.uint8)
         tilt = _tilt(smooth, lines.depth, lines.label, lines.blocked, sign, found.shift, found.level)
@@ -130,6 +136,7 @@ def refine_contours(pixels: np.ndarray, labels: np.ndarray, *, valid: np.ndarray
         clear[1:],
         shift[1:],
         np.where(clear, area, np.nan)[1:],
+        np.where(clear, doubt, np.nan)[1:],
         notes if n_kept else (),
     )
 
