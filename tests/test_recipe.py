@@ -43,6 +43,18 @@ class TestDefault:
         assert again.summary()["method"] == {"name": name, "why": "asked for"}
         np.testing.assert_array_equal(again.segmentation.labels, result.segmentation.labels)
 
+    def test_options_alone_do_not_name_it(self):
+        recipe = Recipe.build(options={"samples": 2})
+        assert recipe.as_dict()["segment"]["method"] == "auto"
+        assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+        result = analyse(picture(), recipe)
+        assert result.summary()["method"] == {"name": "particles", "why": "the default for images, with options"}
+        assert result.recipe == Recipe.build("particles", options={"samples": 2}), "the exact recipe names it"
+        named = recipe.with_options("particles")
+        assert (named.method, named.as_dict()["segment"]["method"]) == (recipe.method, "particles")
+        assert analyse(picture(), named).why_method == "asked for"
+        assert named.with_options(options={"samples": 3}).named
+
 
 class TestOptions:
     def test_without_a_method_they_are_those_of_particles(self):

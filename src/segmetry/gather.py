@@ -7,16 +7,20 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
+from segmetry.io.samples import COLUMNS, SAMPLES_FILE, read_samples
+from segmetry.measure.segmentation_share import border_of
 from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance, plain, write_json
 from segmetry.recipe import Recipe
-from segmetry.types import Estimate
+from segmetry.types import Calibration, Estimate
 from segmetry.units import convert
 
 if TYPE_CHECKING:
@@ -82,7 +86,7 @@ def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int)
     good = [o for o in outcomes if o.ok]
     rows = [{"folder": o.task.folder} | read_summary(out / o.task.folder) for o in good]
     join_tables([(o.task.folder, out / o.task.folder / "regions.csv") for o in good], out / "regions.csv")
-    pooled = pool(((row, _read_few(out / row["folder"] / "regions.csv")) for row in rows), recipe)
+    pooled = pool((_read_one(row, out / row["folder"]) for row in rows), recipe)
     provenance = make_provenance(recipe, input_sha256="", seconds=sum(o.seconds for o in outcomes))
     failures = [
         {"path": str(o.task.path), "folder": o.task.folder, "kind": o.kind, "error": o.error}
@@ -115,10 +119,20 @@ def join_tables(tables: Sequence[tuple[str, Path]], path: Path) -> None:
                     writer.writerow([name, *(row.get(c, "") for c in columns)])
 
 
-def _read_few(path: Path) -> pd.DataFrame:
+class One(NamedTuple):
+    """What the statistics over all images need of one."""
+
+    row: Mapping[str, Any]
+    """Its summary as `Result.summary` gives it, with ``folder``."""
+    table: pd.DataFrame
+    samples: tuple[pd.DataFrame, ...] = ()
+
+
+def _read_one(row: Mapping[str, Any], folder: Path) -> One:
     import pandas as pd
 
-    return pd.read_csv(path, usecols=lambda column: column in _POOLED)
+    table = pd.read_csv(folder / "regions.csv", usecols=lambda column: column in _POOLED)
+    return One(row, table, read_samples(folder / SAMPLES_FILE) if row["n_samples"] else ())
 
 
 class Pooled(NamedTuple):
@@ -129,7 +143,7 @@ class Pooled(NamedTuple):
     notes: tuple[str, ...]
 
 
-def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recipe) -> Pooled:
+def pool(images: Iterable[One], recipe: Recipe) -> Pooled:
     """Return the statistics over the objects of many images.
 
     Calibrated images count where there are any, in the unit that most of them have; the others are left out, and a note
@@ -137,19 +151,27 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
 
     Parameters
     ----------
-    images : pairs of a summary (as `Result.summary` gives it, with ``folder``) and a table of objects
+    images : iterable of One
     recipe : Recipe
         Its statistics are used.
+
+    Notes
+    -----
+    The i-th samples of all images are one sample of the whole: they share a seed, so they are one network's answers,
+    and what it errs in all images alike does not average out. Nor does a shift of the borders: the images come from one
+    microscope and one method, so the borders of all move the same way, each image's as far as it states.
     """
     import pandas as pd
 
     from segmetry.measure import distribution
+    from segmetry.measure.summary import total_count
 
-    known: list[tuple[Mapping[str, Any], pd.DataFrame]] = []
-    unknown: list[tuple[Mapping[str, Any], pd.DataFrame]] = []
-    for row, table in images:
+    known: list[One] = []
+    unknown: list[One] = []
+    for row, table, samples in images:
         few = table[[c for c in _POOLED if c in table]].assign(image=row["folder"])
-        (known if row["pixel_size"]["value"] else unknown).append((row, few))
+        one = One(row, few, tuple(t[list(COLUMNS)] for t in samples))
+        (known if row["pixel_size"]["value"] else unknown).append(one)
     notes = []
     if known and unknown:
         left_out = (
@@ -161,25 +183,36 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
     elif unknown:
         notes.append("no image has a pixel size: the statistics over all are in pixels.")
     used = known or unknown
-    if not used or not any(len(table) for _, table in used):
+    if not any(len(one.table) for one in used):
         return Pooled({}, {}, tuple(notes))
-    unit = Counter(row["pixel_size"]["unit"] for row, _ in used).most_common(1)[0][0]
-    parts = []
-    for row, table in used:
-        if len(table):
-            factor = convert(1.0, row["pixel_size"]["unit"], unit)
-            parts.append(table.assign(**{c: table[c] * factor**p for c, p in _POWERS.items() if c in table}))
-    objects = pd.concat(parts, ignore_index=True)
+    unit = Counter(one.row["pixel_size"]["unit"] for one in used).most_common(1)[0][0]
+    used = [_in_unit(one, unit) for one in used]
+    parts = [one for one in used if len(one.table)]
+    objects = pd.concat([one.table for one in parts], ignore_index=True)
     objects.attrs["units"] = {c: unit if p == 1 else f"{unit}^{p}" for c, p in _POWERS.items() if c in objects}
-    medians = [table["equivalent_diameter"].median() for table in parts]
+    medians = [one.table["equivalent_diameter"].median() for one in parts]
     if (ratio := max(medians) / min(medians)) > _ALIKE:
         notes.append(
             f"median sizes differ between images by a factor of {ratio:.0f}: if they show different materials, "
             "statistics over all mean little."
         )
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
-    errors = sum(len(table) * (row["pixel_size"]["rel_uncertainty"] or 0.0) for row, table in used)
+    errors = sum(len(one.table) * (one.row["pixel_size"]["rel_uncertainty"] or 0.0) for one in used)
+    n_samples = min((len(one.samples) for one in used if one.samples), default=0)
+    without = sum(not one.samples for one in used) if n_samples else 0
+    if without:
+        notes.append(
+            f"{without} of {len(used)} images {'has' if without == 1 else 'have'} no segmentation samples: their part "
+            "of the segmentation's share is not in the intervals over all."
+        )
     chosen = recipe.statistics
+    share: dict[str, Any] = {
+        "samples": [
+            pd.concat([one.samples[k] if one.samples else one.table[list(COLUMNS)] for one in used], ignore_index=True)
+            for k in range(n_samples)
+        ],
+        "border": np.concatenate([np.full(len(one.table), _border(one.row, unit)) for one in parts]),
+    }
     distributions: dict[str, Distribution] = {
         weighting: distribution(
             objects,
@@ -189,10 +222,34 @@ def pool(images: Iterable[tuple[Mapping[str, Any], pd.DataFrame]], recipe: Recip
             rel_uncertainty=errors / len(objects),
             groups="image",
             seed=chosen.seed,
+            **share,
         )
         for weighting in WEIGHTINGS
     }
-    return Pooled(distributions, dict(distributions[WEIGHTINGS[0]].estimates), tuple(notes))
+    estimates = dict(distributions[WEIGHTINGS[0]].estimates)
+    estimates["count"] = total_count(
+        [len(one.table) for one in used], [len(table) for table in share["samples"]], level=chosen.level
+    )
+    if without:  # for the particles of these images the interval would look surer than it is
+        estimates = {name: replace(e, this_image=None) for name, e in estimates.items()}
+    return Pooled(distributions, estimates, tuple(notes))
+
+
+def _in_unit(one: One, unit: str) -> One:
+    """Return an image's tables with their lengths in a unit."""
+    factor = convert(1.0, one.row["pixel_size"]["unit"], unit)
+
+    def scaled(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(**{c: table[c] * factor**p for c, p in _POWERS.items() if c in table})
+
+    return One(one.row, scaled(one.table), tuple(map(scaled, one.samples)))
+
+
+def _border(row: Mapping[str, Any], unit: str) -> float:
+    """Return the standard uncertainty of the shift that an image's borders have in common; 0 where none is stated."""
+    pixel = row["pixel_size"]
+    calibration = Calibration(tuple(pixel["spacing"] or (1.0,)), pixel["unit"])
+    return convert(border_of(row["segmentation"], calibration), pixel["unit"], unit)
 
 
 def describe_run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:

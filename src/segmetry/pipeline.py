@@ -19,6 +19,7 @@ import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.atomic import atomic
 from segmetry.io.ome_tiff import MAPS_FILE, write_maps
+from segmetry.io.samples import SAMPLES_FILE, write_samples
 from segmetry.measure import (
     MEASURES,
     centres,
@@ -81,7 +82,7 @@ class Result:
     """Everything that one image gave.
 
     `recipe` is exact: it names the method that was used, and `why_method` says whether that was asked for or is the
-    default for such an image.
+    default for such an image. `samples` are the tables of the segmentation's Monte Carlo samples (`sample_tables`).
     """
 
     image: Image
@@ -95,6 +96,7 @@ class Result:
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
     why_method: str = "asked for"
+    samples: tuple[pd.DataFrame, ...] = field(default=())
 
     @property
     def needed(self) -> ParticlesNeeded:
@@ -119,6 +121,7 @@ class Result:
             "shape": list(self.image.spatial_shape),
             "n": len(self.table),
             "maps": MAPS_FILE if self.maps else None,
+            "n_samples": len(self.samples),
             "method": {"name": self.recipe.method.name, "why": self.why_method},
             "pixel_size": {
                 "value": calibration.pixel_size if calibration.known else None,
@@ -228,9 +231,23 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         notes += ("WARNING: the labels are classes, not particles: sizes are those of whole classes.",)
     else:
         notes += _ragged_outlines(table)
-    why = "asked for" if recipe.method == asked.method else f"the default for {'images' if flat else 'volumes'}"
+    why = "asked for"
+    if recipe.method != asked.method or not asked.named:
+        with_options = ", with options" if recipe.method == asked.method else ""
+        why = f"the default for {'images' if flat else 'volumes'}{with_options}"
     return Result(
-        image, annotations, segmentation, table, distributions, radial, estimates, recipe, provenance, notes, why
+        image,
+        annotations,
+        segmentation,
+        table,
+        distributions,
+        radial,
+        estimates,
+        recipe,
+        provenance,
+        notes,
+        why,
+        samples,
     )
 
 
@@ -271,11 +288,13 @@ def make_provenance(recipe: Recipe, *, input_sha256: str, seconds: float) -> Pro
 
 
 def write_numbers(result: Result, folder: Path) -> None:
-    """Write label image, table and summary of a result; the summary last, since it marks the result whole."""
+    """Write label image, tables and summary of a result; the summary last, since it marks the result whole."""
     write_labels(folder / "labels.tif", result.segmentation.labels, result.image.calibration)
     write_table(folder / "regions.csv", result.table)
     if result.maps:
         write_maps(folder / MAPS_FILE, result.maps, result.image.calibration)
+    if result.samples:
+        write_samples(folder / SAMPLES_FILE, result.samples)
     write_json(folder / "summary.json", result.summary())
 
 

@@ -69,6 +69,8 @@ class Recipe:
         Names of the measures in the table, beside those that the statistics rest on; None takes all.
     statistics : Statistics
         How intervals are made.
+    named : bool
+        False where the method is the one for whoever names none, with options: the recipe then says ``auto``.
 
     Raises
     ------
@@ -82,8 +84,11 @@ class Recipe:
     page: int | None = None
     measures: tuple[str, ...] | None = None
     statistics: Statistics = field(default_factory=Statistics)
+    named: bool = True
 
     def __post_init__(self) -> None:
+        if self.method.name == Auto.name:
+            object.__setattr__(self, "named", True)
         if self.scale not in get_args(Scale):
             raise unknown_name("scale", self.scale, get_args(Scale))
         if self.pixel_size is not None:
@@ -132,6 +137,7 @@ class Recipe:
         own = {k: v for k, v in given.items() if k not in STATISTICS_OPTIONS}
         kept = {k: v for k, v in self.method.as_dict().items() if k != "method"} if name == self.method.name else {}
         chosen = CHOICE[2] if name == Auto.name and own else METHODS.get(name)
+        named = name != Auto.name and (method is not None or self.named)
         if chosen is not None:
             known = {f.name for f in fields(chosen)}
             for key in own:
@@ -140,18 +146,18 @@ class Recipe:
             own |= {k: v for k, v in given.items() if k in known}
             name = chosen.name
         statistics = replace(self.statistics, **{k: v for k, v in given.items() if k in STATISTICS_OPTIONS})
-        return replace(self, method=method_from(name, kept | own), statistics=statistics)
+        return replace(self, method=method_from(name, kept | own), statistics=statistics, named=named)
 
     def for_ndim(self, ndim: int) -> Recipe:
         """Return the recipe for an image of so many axes: ``auto`` becomes the method that it stands for."""
-        return replace(self, method=self.method.for_ndim(ndim))
+        return replace(self, method=self.method.for_ndim(ndim), named=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data: what the YAML file holds."""
         return {
             "segmetry": segmetry.__version__,
             "read": {"scale": self.scale, "pixel_size": self.pixel_size, "page": self.page},
-            "segment": self.method.as_dict(),
+            "segment": self.method.as_dict() | ({} if self.named else {"method": Auto.name}),
             "measure": list(self.measures) if self.measures is not None else "all",
             "statistics": {f.name: getattr(self.statistics, f.name) for f in fields(self.statistics)},
         }
@@ -195,6 +201,7 @@ class Recipe:
                 read.get("page"),
                 None if measures == "all" else tuple(measures),
                 Statistics(**statistics),
+                name != DEFAULT_METHOD,
             )
         except SegmetryError as error:
             raise RecipeError(f"{where}: {error}") from error

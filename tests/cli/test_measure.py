@@ -610,3 +610,60 @@ def test_particles_that_touch_the_frame_are_dropped_and_the_rest_weighted(cli, t
     assert {r["edge_weight"] for r in rows if r["touches_edge"] == "True"} == {""}
     assert cli("measure", path, "-o", tmp_path / "all", *FAST, "--set", "edge_correction=false").code == 0
     assert read_json(tmp_path / "all/a/summary.json")["d50"]["n"] == 5
+
+
+def test_samples_give_the_segmentation_its_share_over_all_images(cli, tmp_path):
+    for k in range(2):
+        write_tiff(tmp_path / f"in/{k}.tif", disks(SHAPE, *isolated_circles(SHAPE, N, median=MEDIAN, gsd=GSD, seed=k)))
+    command = ("measure", tmp_path / "in", "-o", tmp_path / "out", "--set", "samples=3", "--scale", "metadata", "-j", 1)
+    ran = cli(*command)
+    assert (ran.code, ran.err.count("failed")) == (0, 0)
+    whole = (tmp_path / "out/summary.json").read_bytes()
+    summary = read_json(tmp_path / "out/summary.json")
+    for one in (summary, *summary["images"]):
+        for estimate in (one["d10"], one["d50"], one["estimates"]["mean"]):
+            assert {"counting", "segmentation", "border", "calibration"} == set(estimate["contributions"])
+            inner = estimate["this_image"]
+            assert estimate["low"] < inner["low"] <= estimate["value"] <= inner["high"] < estimate["high"]
+        count = one["estimates"]["count"]
+        assert count["value"] == one["n"]
+        assert count["low"] <= count["this_image"]["low"] <= one["n"] <= count["this_image"]["high"] <= count["high"]
+    assert re.search(r"^0: 14 particles \(\d+ to \d+ by the samples.*\), D50", ran.out, re.MULTILINE)
+    assert re.search(r"^all 2 images: 28 particles \(\d+ to \d+ by the samples\), D50", ran.out, re.MULTILINE)
+    assert "method: particles, the default for images, with options\n" in ran.out
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "these images" in page
+    assert "Number of particles" in page
+    # What was kept of the samples is all that a later run needs; without it the image is measured anew.
+    assert cli(*command, "--resume").code == 0
+    assert (tmp_path / "out/summary.json").read_bytes() == whole
+    (tmp_path / "out/0/samples.npz").unlink()
+    assert cli(*command, "--resume").code == 0
+    assert (tmp_path / "out/0/samples.npz").is_file()
+    assert (tmp_path / "out/summary.json").read_bytes() == whole
+    # The recipe makes the same bytes again, also why this method was used.
+    again = ("measure", tmp_path / "in", "-o", tmp_path / "again", "--recipe", tmp_path / "out/recipe.yaml", "-j", 1)
+    assert cli(*again).code == 0
+    assert (tmp_path / "again/summary.json").read_bytes() == whole
+    (tmp_path / "out/0/samples.npz").write_bytes(b"PK no archive")
+    ran = cli(*command, "--resume")
+    assert ran.code == 2
+    assert "samples.npz: missing or damaged" in ran.err
+    # Without samples nothing of them is left behind.
+    assert cli(*command, "--set", "samples=0").code == 0
+    assert not (tmp_path / "out/0/samples.npz").exists()
+    assert read_json(tmp_path / "out/summary.json")["estimates"]["count"]["this_image"] is None
+
+
+@pytest.mark.parametrize(
+    ("noise", "why"), [(0, "the image is constant; nothing was found"), (3, "no particle was found: the ")]
+)
+def test_the_terminal_says_why_nothing_was_found(cli, tmp_path, noise, why):
+    grey = np.random.default_rng(1).normal(90, noise, (120, 140))
+    write_tiff(tmp_path / "blank.tif", grey.astype(np.uint8))
+    ran = cli("measure", tmp_path / "blank.tif", "-o", tmp_path / "out", "--scale", "metadata", "-j", 1)
+    assert ran.code == 0
+    first, second, third = ran.out.splitlines()[:3]
+    assert first.startswith("blank: 0 particles, no D50")
+    assert second.startswith(f"    {why}")
+    assert third.startswith("method: ")

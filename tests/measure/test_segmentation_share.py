@@ -225,7 +225,7 @@ def test_the_pipeline_gives_every_statistic_its_share(scene, monkeypatch):
     segmentation, image = scene
     monkeypatch.setattr(pipeline, "segment", lambda *_: segmentation)
     result = pipeline.analyse(image, Recipe())
-    unshared = {"lognormal_distance", "number_density", "nearest_neighbour_distance", "clark_evans"}
+    unshared = {"lognormal_distance", "count", "number_density", "nearest_neighbour_distance", "clark_evans"}
     for name, estimate in result.estimates.items():
         if name == "lognormal_distance":
             continue

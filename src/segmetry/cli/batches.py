@@ -21,6 +21,9 @@ from segmetry.recipe import Recipe
 if TYPE_CHECKING:
     from segmetry.gather import BatchResult
 
+SAID = ("WARNING", "no particle was found", "nothing was found")
+"""Notes of an image with one of these words are shown in the terminal too."""
+
 
 @dataclass(frozen=True)
 class MeasureWork:
@@ -121,7 +124,7 @@ def measure_tasks(
 
 def _lines(batch: BatchResult) -> Iterator[str]:
     """Yield a line for each image, with its warnings, and one for all."""
-    from segmetry.report.text import format_estimate, plural
+    from segmetry.report.text import count_here, format_estimate, plural
 
     def size(d50: dict[str, Any] | None) -> str:
         if not d50 or d50["value"] is None:
@@ -129,20 +132,24 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         low, high = (math.nan if d50[end] is None else d50[end] for end in ("low", "high"))
         return f"D50 {format_estimate(d50['value'], low, high, d50['unit'])}"
 
+    def number(n: int, count: dict[str, Any] | None, whole: int) -> str:
+        here = count_here(count) if count and count["value"] == n else ""  # not where images were left out
+        asides = [f"{here} by the samples"] * bool(here) + [f"{whole} of them whole"] * (whole < n)
+        return plural(n, "particle") + (f" ({', '.join(asides)})" if asides else "")
+
     for row in batch.rows:
         pixel = row["pixel_size"]
         lengths = [f"{s:.4g}" for s in pixel["spacing"] or ()]
         lengths = lengths[:1] if len(set(lengths)) == 1 else lengths
         scale = f"{' × '.join(lengths)} {pixel['unit']}/px ({pixel['source']})" if lengths else "not calibrated"
         d50 = row.get("d50")
-        whole = f" ({d50['n']} of them whole)" if d50 and d50["n"] < row["n"] else ""
-        yield f"{row['folder']}: {plural(row['n'], 'particle')}{whole}, {size(d50)}, {scale}"
-        yield from (f"    {note}" for note in row["notes"] if note.startswith("WARNING"))
+        found = number(row["n"], row["estimates"].get("count"), d50["n"] if d50 else row["n"])
+        yield f"{row['folder']}: {found}, {size(d50)}, {scale}"
+        yield from (f"    {note}" for note in row["notes"] if any(words in note for words in SAID))
     if len(batch.rows) > 1:
-        pooled = batch.estimates.get("d50")
-        d50 = pooled.as_dict() if pooled else None
+        d50, count = (batch.estimates[k].as_dict() if k in batch.estimates else None for k in ("d50", "count"))
         n = sum(row["n"] for row in batch.rows)
-        yield f"all {len(batch.rows)} images: {plural(n, 'particle')}, {size(d50)}"
+        yield f"all {len(batch.rows)} images: {number(n, count, n)}, {size(d50)}"
         yield from (f"    {note}" for note in batch.notes)
     used = Counter((row["method"]["name"], row["method"]["why"]) for row in batch.rows)
     for (name, why), n in used.items():

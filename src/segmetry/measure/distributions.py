@@ -83,7 +83,7 @@ def distribution(
     rel_uncertainty: float = 0.0,
     groups: str | None = None,
     samples: Sequence[pd.DataFrame] = (),
-    border: float = 0.0,
+    border: float | np.ndarray = 0.0,
     seed: int = 0,
 ) -> Distribution:
     """Return the distribution of one measure over the particles of a table, every statistic with an interval.
@@ -106,10 +106,11 @@ def distribution(
     groups : str, optional
         Column that names the image of each particle. From ten images on, images are resampled, not particles.
     samples : sequence of DataFrame
-        Tables of Monte Carlo segmentations of the same image (`sample_tables`), for the part of the segmentation.
-    border : float
+        Tables of Monte Carlo segmentations of the same image (`sample_tables`), for the part of the segmentation. Of
+        several images: the first samples of all in one table, then the second ones.
+    border : float, or (L,) array
         Standard uncertainty of a shift that all borders have in common, in the unit of lengths (`border_of`); samples
-        do not show it.
+        do not show it. Where images differ in it, that of each particle.
     seed : int
         Of the bootstrap that the mode uses.
 
@@ -142,7 +143,7 @@ def distribution(
         raise OptionError(f"distribution: level must lie between 0 and 1, got {level}; 0.95 is usual.")
     if not 0 <= rel_uncertainty < math.inf:
         raise OptionError(f"distribution: rel_uncertainty must be 0 or more, got {rel_uncertainty}.")
-    if not 0 <= border < math.inf:
+    if not np.all((np.asarray(border) >= 0) & np.isfinite(border)):
         raise OptionError(f"distribution: border must be a length of 0 or more, got {border}.")
     unit, power = _unit(table, measure, rel_uncertainty)
     sample, n_dropped, notes = sample_of(table, measure, weighting, edge_correction=edge_correction, groups=groups)

@@ -135,15 +135,15 @@ def border_of(info: Mapping[str, Any], calibration: Calibration) -> float:
     return float(stated) * calibration.pixel_size
 
 
-def moved(table: pd.DataFrame, shift: float) -> pd.DataFrame:
+def moved(table: pd.DataFrame, shift: float | np.ndarray) -> pd.DataFrame:
     """Return the table of the same particles with every border moved outwards by `shift` (inwards where negative).
 
     Parameters
     ----------
     table : DataFrame
         With ``equivalent_diameter``; what else depends on size moves with it.
-    shift : float
-        In the unit of lengths.
+    shift : float, or (L,) array
+        In the unit of lengths; one for all particles, or that of each.
 
     Notes
     -----
@@ -184,9 +184,12 @@ def moved(table: pd.DataFrame, shift: float) -> pd.DataFrame:
     return table.assign(**changes)
 
 
-def both_ways(table: pd.DataFrame, border: float) -> tuple[pd.DataFrame, ...]:
-    """Return the table with borders one standard uncertainty further in, and further out; empty where that is 0."""
-    if not border > 0:
+def both_ways(table: pd.DataFrame, border: float | np.ndarray) -> tuple[pd.DataFrame, ...]:
+    """Return the table with borders one standard uncertainty further in, and further out; empty where that is 0.
+
+    Particles of several images have a `border` each, (L,): all borders move the same way, each as far as is unsure.
+    """
+    if not np.any(np.asarray(border) > 0):
         return ()
     table = table.copy(deep=False)
     table.attrs = {}  # as for samples

@@ -367,15 +367,41 @@ def number_density(
         blocks = _blocks(n, frame, _MAX_BLOCKS // 2)
         n_blocks = blocks[0] * blocks[1]
         sums = np.bincount(_block_index(np.clip(points, 0, frame), frame, blocks), w, n_blocks)
-        widen = (student(level, n_blocks - 1) / student(level, math.inf)) ** 2
-        variance = max(float(n_blocks * np.var(sums, ddof=1)) * widen, 0.05 * variance)
+        variance = max(between_parts(sums, level), LEAST_VARIANCE * variance)
         how = f"Poisson number with the variance between {n_blocks} blocks"
     elif n < _MIN_POINTS:
         note = f"{n} points are few: they are taken as independent"
+    low, high = (end / area for end in poisson_interval(total, variance, level))
+    return Counting(total / area, low, high, n, how, note)
+
+
+LEAST_VARIANCE = 0.05
+"""Of a Poisson number's variance: less is not believed of a few parts, however alike they are."""
+
+
+def between_parts(sums: np.ndarray, level: float) -> float:
+    """Return the variance of a sum that its parts (blocks, images) show, as wide as Student's quantile asks."""
+    n = len(sums)
+    widen = (student(level, n - 1) / student(level, math.inf)) ** 2
+    return float(n * np.var(sums, ddof=1)) * widen
+
+
+def poisson_interval(total: float, variance: float, level: float) -> tuple[float, float]:
+    """Return the interval for the mean of a number that was found, which varies `variance` over it as a Poisson number.
+
+    Parameters
+    ----------
+    total : float
+        What was found, above 0; a sum of weights too.
+    variance : float
+        Its variance; that of a Poisson number is its mean.
+    level : float
+        Coverage.
+    """
     k = total**2 / variance
     tail = 0.5 - level / 2
-    low, high = (float(special.gammaincinv(k + 0.5, p)) / k * total / area for p in (tail, 1 - tail))
-    return Counting(total / area, min(low, total / area), max(high, total / area), n, how, note)
+    low, high = (float(special.gammaincinv(k + 0.5, p)) / k * total for p in (tail, 1 - tail))
+    return min(low, total), max(high, total)
 
 
 @dataclass(frozen=True, eq=False)

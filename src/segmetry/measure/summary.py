@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segmetry.errors import ShapeMismatchError
-from segmetry.measure.distributions import Distribution, distribution, sample_of, sample_only
+from segmetry.measure.distributions import MIN_GROUPS, Distribution, distribution, sample_of, sample_only
 from segmetry.measure.segmentation_share import both_ways
-from segmetry.measure.spatial import centres, nearest_neighbours, number_density, sample_centres
+from segmetry.measure.spatial import (
+    LEAST_VARIANCE,
+    between_parts,
+    centres,
+    nearest_neighbours,
+    number_density,
+    poisson_interval,
+    sample_centres,
+)
 from segmetry.measure.uncertainty import Counting, combine, length_power
 from segmetry.measure.weighted import mean, mean_counting
 from segmetry.types import Calibration, Estimate
@@ -72,9 +80,10 @@ def summarise(
     Returns
     -------
     estimates : dict of str to Estimate
-        Those of `distribution` of the equivalent diameter; the means of the columns in `MEANS`; ``number_density`` per
-        area (volume); ``area_fraction`` (in three dimensions ``volume_fraction``) of all particles, cut ones too;
-        ``nearest_neighbour_distance`` and ``clark_evans`` (two dimensions), of the part of the frame where none is cut.
+        Those of `distribution` of the equivalent diameter; the means of the columns in `MEANS`; ``count`` of all
+        particles in the frame, cut ones too; ``number_density`` per area (volume); ``area_fraction`` (in three
+        dimensions ``volume_fraction``) of all particles, cut ones too; ``nearest_neighbour_distance`` and
+        ``clark_evans`` (two dimensions), of the part of the frame where none is cut.
 
     Raises
     ------
@@ -120,6 +129,34 @@ def summarise(
     return found
 
 
+def total_count(counts: Sequence[int], samples: Sequence[int] = (), *, level: float = 0.95) -> Estimate:
+    """Return how many particles several images show together.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Particles of each image.
+    samples : sequence of int
+        Particles of all images together in each Monte Carlo sample.
+    level : float
+        Coverage of the interval, which is for the mean over as many such images: that of a Poisson number, from
+        `MIN_GROUPS` images on with the variance that is found between images.
+
+    Examples
+    --------
+    >>> n = total_count([40, 60])
+    >>> n.value, round(n.low, 1), round(n.high, 1)
+    (100.0, 81.8, 121.1)
+    """
+    n, total = len(counts), float(np.sum(counts))
+    variance, how = total, "Poisson number"
+    if n >= MIN_GROUPS:
+        variance = max(between_parts(np.asarray(counts, float), level), LEAST_VARIANCE * total)
+        how += f" with the variance between {n} images"
+    low, high = poisson_interval(total, variance, level) if total else (0.0, -math.log((1 - level) / 2))
+    return combine("count", Counting(total, low, high, int(total), how), sample_values=samples, level=level)
+
+
 def _means(column: str, tables: Sequence[pd.DataFrame], edge_correction: bool) -> list[float]:
     return [mean(sample_only(t, column, edge_correction=edge_correction)) for t in tables if column in t.columns]
 
@@ -145,6 +182,12 @@ class _Place:
         """Return centres from the corner of the frame; pixel centres are half a pixel away from it."""
         found = np.column_stack([table[f"centroid-{k}"].to_numpy(float) for k in range(self.ndim)])
         return (found - np.asarray(self.origin) + 0.5) * self.spacing
+
+    def count(self, table: pd.DataFrame, level: float) -> Counting:
+        """Return how many particles the frame shows, with the interval for the mean over such frames."""
+        found = number_density(self.points(table), self.sides, level=level)
+        frame = math.prod(self.sides)
+        return found._replace(value=float(len(table)), low=found.low * frame, high=found.high * frame)
 
     def number(self, table: pd.DataFrame, level: float) -> Counting:
         weights = np.ones(len(table))
@@ -184,7 +227,8 @@ class _Place:
         rel: float,
     ) -> dict[str, Estimate]:
         wanted: list[tuple[str, str, int, Callable[[pd.DataFrame, float], Counting]]] = [
-            ("number_density", f"{self.unit}^{-self.ndim}", -self.ndim, self.number)
+            ("count", "", 0, self.count),
+            ("number_density", f"{self.unit}^{-self.ndim}", -self.ndim, self.number),
         ]
         if self.content in table.columns:
             wanted.append((f"{self.content}_fraction", "", 0, self.fraction))
@@ -196,7 +240,7 @@ class _Place:
                 power=power,
                 rel_uncertainty=rel,
                 sample_values=[counting(t, level).value for t in samples],
-                border_values=[counting(t, level).value for t in moved if name != "number_density"],
+                border_values=[counting(t, level).value for t in moved if name not in ("count", "number_density")],
                 level=level,
             )
             for name, unit, power, counting in wanted

@@ -26,7 +26,7 @@ from segmetry.report.drawn import (
 from segmetry.report.overlay import MAX_NUMBERS, with_legend
 from segmetry.report.picture import encode_drawing, encode_png
 from segmetry.report.prose import batch_paragraph, methods_paragraph, pixel_words
-from segmetry.report.text import format_share, format_significant, plural, print_estimate
+from segmetry.report.text import count_here, format_share, format_significant, plural, print_estimate
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -175,6 +175,7 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
                 "link": "/".join(_quote(p) for p in (*Path(own).parts, "report.html")) if own else "",
                 "thumbnail": thumbnail(folder / own / "overlay.png") if own and index < MAX_THUMBNAILS else "",
                 "n": row.get("n") or 0,
+                "n_here": count_here((row.get("estimates") or {}).get("count")),
                 "d50": page.row_estimate(row, "d50"),
                 "pixel": f"{format_significant(pixel['value'], 4)} {pixel['unit']}"
                 if pixel.get("value")

@@ -17,6 +17,7 @@ from segmetry.report.text import (
     format_significant,
     plural,
     pretty_unit,
+    print_count,
     print_estimate,
 )
 from segmetry.types import Estimate
@@ -59,6 +60,7 @@ ESTIMATES = {
     "lognormal_median": ("Log-normal median", "of the log-normal law that fits best"),
     "lognormal_gsd": ("Log-normal geometric standard deviation", "of the log-normal law that fits best"),
     "lognormal_distance": ("Distance to the log-normal", "largest gap between the two cumulative curves"),
+    "count": ("Number of particles", "all that are in view, also those that the frame cuts"),
     "number_density": ("Number density", "particles per area (volume)"),
     "area_fraction": ("Area fraction", "share of the area that particles cover"),
     "volume_fraction": ("Volume fraction", "share of the volume that particles fill"),
@@ -87,6 +89,11 @@ class Row(NamedTuple):
     n: int
     note: str
 
+    @property
+    def knows_segmentation(self) -> bool:
+        """Whether the segmentation's share is in the interval."""
+        return any(cause == "segmentation" for cause, _ in self.shares)
+
 
 class Head(NamedTuple):
     """A column's head in the table of particles."""
@@ -108,13 +115,14 @@ def estimate_row(key: str, estimate: Estimate) -> Row:
     """Return the line of one estimate."""
     name, meaning = ESTIMATES.get(key, (key.replace("_", " ").capitalize(), ""))
     narrow = estimate.this_image
+    shown = print_count if key == "count" else print_estimate
     own = ""
     if narrow is not None and math.isfinite(narrow.low) and math.isfinite(narrow.high):
-        own = print_estimate(estimate.value, narrow.low, narrow.high, estimate.unit).interval
+        own = shown(estimate.value, narrow.low, narrow.high, estimate.unit).interval
     shares = [(c, 100 * estimate.contributions[c]) for c in (*CAUSES, *estimate.contributions)
               if c in estimate.contributions and math.isfinite(estimate.contributions[c])]  # fmt: skip
     note = estimate.note or estimate.method
-    printed = print_estimate(estimate.value, estimate.low, estimate.high, estimate.unit)
+    printed = shown(estimate.value, estimate.low, estimate.high, estimate.unit)
     return Row(name, meaning, printed, own, list(dict(shares).items()), estimate.n, note)
 
 

@@ -175,7 +175,7 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     for method in used.values() or (batch.recipe.as_dict()["segment"],):
         _say_segmentation(write, method, {})
     ndim = max((len((row.get("pixel_size") or {}).get("spacing") or ()) for row in batch.rows), default=2)
-    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2))
+    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2), "these images")
     _say_recipe(write, provenance.as_dict())
     return write.done()
 
@@ -281,6 +281,7 @@ def _say_statistics(
     estimates: Mapping[str, Estimate],
     recipe: Mapping[str, Any],
     ndim: int,
+    here: str = "this image",
 ) -> None:
     number = distributions.get("number")
     if number is None or number.n == 0:
@@ -319,7 +320,7 @@ def _say_statistics(
     own = d50.this_image
     if own is not None and np.isfinite(own.low) and np.isfinite(own.high):
         narrow = print_estimate(d50.value, own.low, own.high, d50.unit).interval
-        write.say(f"for the particles of this image alone, without the chance of counting, D50 lies in {narrow}.")
+        write.say(f"for the particles of {here} alone, without the chance of counting, D50 lies in {narrow}.")
 
 
 def _say_recipe(write: _Writer, provenance: Mapping[str, Any]) -> None:

@@ -38,13 +38,13 @@ def as_batch(results: Sequence[Result]) -> BatchResult:
     Calibrated images count where there are any, in the unit that most of them have; the others are left out, and a note
     says so. The recipe is that of the first.
     """
-    from segmetry.gather import BatchResult, pool
+    from segmetry.gather import BatchResult, One, pool
     from segmetry.pipeline import make_provenance
 
     folders = folder_names([r.image.name for r in results])
     rows: list[dict[str, Any]] = [{"folder": f} | r.summary() for f, r in zip(folders, results, strict=True)]
     first = results[0].recipe
-    pooled = pool(zip(rows, (r.table for r in results), strict=True), first)
+    pooled = pool((One(row, r.table, r.samples) for row, r in zip(rows, results, strict=True)), first)
     notes = pooled.notes
     if len({r.recipe.sha256 for r in results}) > 1:
         notes += ("the images were analysed with different recipes; the one shown is that of the first.",)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 MINUS = "\u2212"
 NARROW_SPACE = "\u202f"
@@ -87,6 +88,30 @@ def format_significant(value: float, digits: int = 3) -> str:
 def format_count(n: int) -> str:
     """Return a whole number, in groups of three from five digits on."""
     return format_number(n, 0)
+
+
+def print_count(value: float, low: float = math.nan, high: float = math.nan, unit: str = "") -> Printed:
+    """Return a number of things and its interval as whole numbers; rounding loses no whole number of the interval.
+
+    Examples
+    --------
+    >>> str(print_count(52.0, 48.7, 58.2)), str(print_count(52.0))
+    ('52 [49, 58]', '52')
+    """
+    interval = f"[{format_number(low, 0)}, {format_number(high, 0)}]" if math.isfinite(high - low) else ""
+    return Printed(format_number(value, 0), interval, unit)
+
+
+def count_here(count: Mapping[str, Any] | None) -> str:
+    """Return the interval of a count for the images in view as text; empty where it is not known.
+
+    Examples
+    --------
+    >>> count_here({"this_image": {"low": 48.7, "high": 58.2}}), count_here({"this_image": None})
+    ('49 to 58', '')
+    """
+    own = (count or {}).get("this_image")
+    return f"{format_number(own['low'], 0)} to {format_number(own['high'], 0)}" if own else ""
 
 
 def interval_decimals(low: float, high: float) -> int:
