@@ -383,8 +383,8 @@ That rule makes the disks fewer than the law says, so only sizes are judged.
 def write(page: Path, marker: str, text: str) -> None:
     """Replace what stands between a marker and the next one (or the end) of a page."""
     before, _, after = page.read_text(encoding="utf-8").partition(marker)
-    rest = "\n" + IMAGES + after.partition(IMAGES)[2] if marker == TABLES and IMAGES in after else ""
-    page.write_text(before + marker + "\n" + text + rest, encoding="utf-8")
+    _, following, rest = after.partition("\n<!-- ")
+    page.write_text(before + marker + "\n" + text + following + rest, encoding="utf-8")
 
 
 def studied(n_sets: int, seed: int, images: bool) -> Iterator[tuple[str, dict[str, Tally]]]:

@@ -15,6 +15,8 @@ from scipy.spatial import cKDTree
 from scipy.stats import binomtest
 
 from segmetry.measure import distribution, measure
+from segmetry.pipeline import Result, analyse
+from segmetry.recipe import Recipe
 from segmetry.segment import segment
 from segmetry.synth import simulate
 from segmetry.types import Calibration
@@ -99,3 +101,46 @@ def test_the_diameters_of_the_spheres_that_are_found_are_unbiased(images):
 def test_pixels_alone_leave_means_at_their_floor(images):
     # The mean only: a median sees one or two particles, whose ranks the pixels can swap.
     assert abs(images["drawn"]["mean"].mean() - 1) <= pixel_floor()
+
+
+N_NETWORK = 24
+
+
+@pytest.fixture(scope="module")
+def by_network() -> list[tuple[Result, pd.DataFrame, float]]:
+    """Results of the default method with samples; the spheres that show, with true diameters; length of a pixel."""
+    results = []
+    for k in range(N_NETWORK):
+        scene = simulate(
+            "bf-tem", seed=80_000 + k, n=N, frame_shape=(SIDE, SIDE), pixel_size=1.0, median_diameter=MEDIAN, gsd=GSD
+        )
+        spacing = math.exp(np.random.default_rng([k, 998]).normal(0, REL_UNCERTAINTY))
+        calibration = Calibration((spacing, spacing), "nm", REL_UNCERTAINTY, "scale bar")
+        image = dataclasses.replace(scene.image, calibration=calibration)
+        result = analyse(image, Recipe.build(options={"samples": 8}, scale="metadata"))
+        drawn = measure(scene.labels, measures=["equivalent_diameter", "edge_weight", "touches_edge", "centroid"])
+        true = drawn.assign(equivalent_diameter=scene.truth["equivalent_diameter"].to_numpy()[drawn["label"] - 1])
+        results.append((result, true, spacing))
+    return results
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_intervals_of_the_default_method_hold_the_population(by_network, name):
+    population = {"d50": MEDIAN, "mean": MEAN}[name]
+    found = [result.estimates[name] for result, _, _ in by_network]
+    assert all("segmentation" in e.contributions and e.low <= e.this_image.low for e in found)
+    inside = sum(e.low <= population <= e.high for e in found)
+    assert binomtest(inside, N_NETWORK, 0.95, "less").pvalue > 0.01, f"{inside} of {N_NETWORK} intervals hold the truth"
+
+
+def test_intervals_of_the_default_method_hold_this_image(by_network):
+    inside = 0
+    for result, true, _ in by_network:
+        own = result.estimates["d50"].this_image
+        inside += own.low <= distribution(true).estimates["d50"].value <= own.high
+    assert binomtest(inside, N_NETWORK, 0.95, "less").pvalue > 0.01, f"{inside} of {N_NETWORK} intervals hold the truth"
+
+
+def test_the_default_method_measures_spheres_right(by_network):
+    off = [MEDIAN * (_matched(result.table, true, spacing) - 1) for result, true, spacing in by_network]
+    assert abs(float(np.mean(off))) < 0.3, f"diameters are off by {np.mean(off):+.2f} px"
