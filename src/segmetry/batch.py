@@ -84,13 +84,15 @@ def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = (
 
 
 def _same_model(info: dict[str, Any], recipe: Recipe) -> bool:
-    """Return whether a result was made with the model that the recipe's method would run now."""
+    """Return whether a result was made with the models that the recipe's method would run now."""
     from segmetry.io.model_folder import read_card, resolve_model
 
     made = info.get("model") or {}
     if "version" not in made:  # no model, or one of another library
         return True
-    return read_card(resolve_model(getattr(recipe.method, "model", ""))).sha256 == made["sha256"]
+    names = str(getattr(recipe.method, "model", "")).split(",")
+    hashes = [read_card(resolve_model(name.strip())).sha256 for name in names]
+    return hashes == [one["sha256"] for one in info.get("ensemble", [made])]
 
 
 def clear(folder: Path) -> None:

@@ -11,16 +11,18 @@ import cv2
 import numpy as np
 import pytest
 from drawn_disks import CENTRES, RADII, disks
-from skimage import data
 
 from segmetry import Image
+from segmetry.batch import _same_model
 from segmetry.errors import OptionError, ReadError
 from segmetry.evaluate import average_precision
-from segmetry.io.model_folder import read_card, shipped_models
+from segmetry.io.model_folder import read_card, read_model_folder, shipped_models, write_model_folder
+from segmetry.recipe import Recipe
 from segmetry.segment import method_from, segment
 from segmetry.segment.particles import _sampled_runs, border_on_edge
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Calibration
+from unlike_pictures import ELSE
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +164,7 @@ class TestSamples:
             np.testing.assert_array_equal(a, b)
         assert any((a != b).any() for a, b in zip(first.samples, other.samples, strict=True))
 
-    def test_maps_are_kept_within_a_limit(self, monkeypatch):
+    def test_maps_are_kept_within_a_limit(self):
         """Of the first image the maps of all masks are made and kept; there is no room for those of a second."""
         asked = []
 
@@ -172,10 +174,73 @@ class TestSamples:
 
         model = SimpleNamespace(card=SimpleNamespace(maps="abcd", stride=2), maps=maps)
         images = [np.full((40, 60), k, np.float32) for k in (1, 2)]
-        monkeypatch.setattr("segmetry.segment.particles.CACHE", 1.5 * 3 * 40 * 60 * 4)
-        for run in _sampled_runs(model, np.ones((3, 7), np.float32)):
+        for run in _sampled_runs(model, np.ones((3, 7), np.float32), 1.5 * 3 * 40 * 60 * 4):
             assert [run(image)[0, 0, 0] for image in images] == [1, 2]
         assert asked == [(1, 2), (2, 1), (2, 1), (2, 1)]
+
+
+@pytest.fixture(scope="module")
+def perturbed(tmp_path_factory):
+    """Two models that differ from the one that comes along by a tenth of each weight, at random."""
+    onnx = pytest.importorskip("onnx")
+    home = tmp_path_factory.mktemp("models")
+    folders = []
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        read = read_model_folder(shipped_models()["particles"])
+        graph = onnx.load_model_from_string(read.onnx)
+        for weight in graph.graph.initializer:
+            values = onnx.numpy_helper.to_array(weight)
+            if values.dtype.kind == "f" and values.ndim == 4:
+                changed = values * (1 + 0.1 * rng.standard_normal(values.shape))
+                weight.CopyFrom(onnx.numpy_helper.from_array(changed.astype(values.dtype), weight.name))
+        folders.append(str(home / f"model-{seed}"))
+        write_model_folder(folders[-1], read.card, graph.SerializeToString())
+    return folders
+
+
+class TestEnsemble:
+    def test_the_mean_is_between_its_models(self, scene, perturbed):
+        """All offsets of a particle lead to the mean of the models' centres, so it stays one particle."""
+        each = [segment(scene[0], "particles", options={"model": m}) for m in perturbed]
+        found = segment(scene[0], "particles", options={"model": ",".join(perturbed)})
+        assert average_precision(scene[1], found.labels, 0.85) == 1
+        assert [m["sha256"] for m in found.info["ensemble"]] == [e.info["model"]["sha256"] for e in each]
+        assert found.info["model"] == found.info["ensemble"][0]
+        assert any("2 models were averaged" in n and perturbed[0] in n for n in found.notes)
+        chances = np.array([e.scores.mean() for e in each])
+        assert chances.min() - 0.05 < found.scores.mean() < chances.max() + 0.05
+
+    def test_one_named_twice_is_itself(self, scene, plain):
+        found = segment(scene[0], "particles", options={"model": "particles, particles"})
+        np.testing.assert_array_equal(found.labels, plain.labels)
+
+    def test_samples_take_turns_and_disagreement_is_epistemic(self, scene, perturbed):
+        options = {"samples": 4, "refine": False}
+        alone = [segment(scene[0], "particles", options=options | {"model": m}) for m in perturbed]
+        both = segment(scene[0], "particles", options=options | {"model": ", ".join(perturbed)})
+        assert len(both.samples) == 4
+        assert both.epistemic.mean() > 1.5 * max(a.epistemic.mean() for a in alone)
+        for sample in both.samples:
+            assert average_precision(scene[1], sample, 0.75) == 1
+
+    def test_a_promise_of_one_is_none_of_the_mean(self, scene, perturbed):
+        found = segment(scene[0], "particles", options={"model": ",".join(perturbed), "miss_rate": 0.2})
+        assert any(n.startswith("WARNING: 2 models") and "promise" in n for n in found.notes)
+
+    def test_models_that_do_not_fit_are_refused(self, scene, folder, perturbed):
+        TestBadModel().change(folder, normalisation={"kind": "unit"})
+        with pytest.raises(OptionError, match="differ in their normalisation"):
+            segment(scene[0], "particles", options={"model": f"{perturbed[0]},{folder}"})
+        with pytest.raises(ReadError, match="no such model folder"):
+            method_from("particles", {"model": f"{perturbed[0]},nowhere/at-all"}).check()
+
+    def test_a_batch_knows_all_its_models(self, perturbed):
+        recipe = Recipe.build("particles", options={"model": ",".join(perturbed)})
+        made = [{"name": "particles", "version": "1", "sha256": read_card(m).sha256} for m in perturbed]
+        assert _same_model({"model": made[0], "ensemble": made}, recipe)
+        assert not _same_model({"model": made[0], "ensemble": made[::-1]}, recipe)
+        assert not _same_model({"model": made[0]}, recipe)
 
 
 class TestThreshold:
@@ -221,38 +286,6 @@ class TestThreshold:
         ((name, value),) = other.items()
         assert not any("need not hold" in note for note in usual.notes)
         assert any(f"with {name}={value} it need not hold" in note for note in found.notes)
-
-
-def text_page():
-    page = np.full((420, 520), 255, np.uint8)
-    for k in range(13):
-        cv2.putText(page, "The quick brown fox jumps over it", (20, 40 + 30 * k), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 0, 1)
-    return page
-
-
-def grating(period):
-    column = np.arange(400)
-    rows = np.sin(2 * np.pi * column / period) + np.zeros((400, 1))
-    return rows + np.random.default_rng(0).normal(0, 0.1, rows.shape)
-
-
-def texture(sigma):
-    return cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (400, 400)), (0, 0), sigma)
-
-
-ELSE = {
-    "text": text_page,
-    "fine grating": lambda: grating(8),
-    "grating": lambda: grating(24),
-    "coarse grating": lambda: grating(64),
-    "noise": lambda: np.random.default_rng(0).normal(0, 1, (400, 400)),
-    "grain": lambda: texture(1.5),
-    "clouds": lambda: texture(12),
-    "cat": lambda: cv2.cvtColor(data.chelsea(), cv2.COLOR_RGB2GRAY),
-    "photographer": data.camera,
-    "bricks": lambda: data.brick()[:400, :400],
-    "grass": lambda: data.grass()[:400, :400],
-}
 
 
 @pytest.mark.parametrize("name", ELSE)

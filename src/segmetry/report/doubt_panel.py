@@ -18,7 +18,7 @@ SIDE = 640
 """Longest side of a picture."""
 
 MEANINGS = {
-    "total": "entropy of particle or not",
+    "total": "entropy of what a pixel is",
     "epistemic": "what the samples disagree on: about the model",
     "aleatoric": "the rest: what the image leaves open",
 }
@@ -44,7 +44,7 @@ def doubt_panels(maps: Mapping[str, np.ndarray]) -> list[Panel]:
     """
     panels = []
     for name, values in maps.items():
-        top = MOST
+        top = max(MOST, float(values.max(initial=0)))  # more than two classes may leave more doubt
         if name == "epistemic":
             top = float(np.quantile(values, 0.999)) or float(values.max(initial=0)) or MOST
         panels.append(Panel(name, MEANINGS[name], _picture(values, top), _bar(), f"{top:.2g}"))

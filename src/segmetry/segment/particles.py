@@ -82,6 +82,10 @@ class Particles(Method):
 
     Notes
     -----
+    Of several models (``model="A,B,C"``, a deep ensemble) the maps are averaged, which is sound for offsets too: the
+    pixels of a particle that all models see point to the mean of the models' centres. Samples take turns over the
+    models, so that what the models disagree on joins the epistemic part.
+
     `false_share` and `miss_rate` choose the threshold with a guarantee; see docs/explanation/promise.md. Masks are
     drawn from `seed` and are an input of the network: the same seed gives the same samples everywhere.
     """
@@ -89,7 +93,9 @@ class Particles(Method):
     name: ClassVar[str] = "particles"
     summary: ClassVar[str] = "trained network: particles of any shape and contrast, each with its chance to be right"
 
-    model: str = option("particles", "a model that comes along, or the folder of one", kind="text")
+    model: str = option(
+        "particles", "a model that comes along, or the folder of one; several, with commas, are averaged", kind="text"
+    )
     threshold: float | None = option(
         None, "smallest score of a particle; the model's own unless told", kind="float", low=0, high=1
     )
@@ -117,11 +123,12 @@ class Particles(Method):
 
     def check(self) -> None:
         """Raise the error of a model that is missing, damaged or of another kind, or of a promise it cannot give."""
-        self._promise(self._loaded().card)
+        self._promise(self._loaded()[0].card)
 
     def run(self, scene: Scene) -> Segmentation:
         """Return the particles of a scene."""
-        model = self._loaded()
+        models = self._loaded()
+        model = models[0]
         promise = self._promise(model.card)
         box = frame_of(None if scene.valid is None else ~scene.valid, scene.pixels.shape)
         frame = tuple(slice(start, stop) for start, stop in box)
@@ -129,24 +136,31 @@ class Particles(Method):
         grey = np.ascontiguousarray(scene.pixels[frame])
         pixels = normalise(model.card, grey, valid)
         passes = self._passes(model.card)
-        plan = plan_search(pixels, None, model.maps, passes)
-        main = search(pixels, None, model.maps, plan, passes)
+        plan = plan_search(pixels, None, _mean_of(models), passes)
+        main = search(pixels, None, _mean_of(models), plan, passes)
         found = self._kept(main.particles, model.card, promise, valid)
         info: dict[str, Any] = {
-            "model": {"name": model.card.name, "version": model.card.version, "sha256": model.card.sha256},
+            "model": _identity(model.card),
             "engine": model.engine,
             "zoom": round(plan.zoom, 4),
             "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
         notes += _unlike_pixels(model.card, scene)
+        if len(models) > 1:
+            info["ensemble"] = [_identity(m.card) for m in models]
+            loud, what = ("WARNING: ", "promise and scores") if promise else ("", "scores and threshold")
+            notes.append(
+                f"{loud}{len(models)} models were averaged: {what} were calibrated for {self._names()[0]} alone, and "
+                "need not hold for the mean."
+            )
         if promise:
             # Its threshold is on raw scores, those of the table are chances: the same particles, told in one scale.
             told = replace(promise, threshold=float(self._chances(np.array([promise.threshold]), model.card)[0]))
             info["promise"] = told.as_dict()
             notes.append(told.sentence)
             notes += self._departures(Passes(**model.card.post.get("passes", {}))) + _by_others(model.card)
-        samples, doubt = self._samples(model, grey, pixels, valid, plan, promise)
+        samples, doubt = self._samples(models, grey, pixels, valid, plan, promise)
         seed = main.seed
         del pixels, main  # of a large image, a lot of memory
         drawn = model.card.post.get("border", BORDER_DRAWN) / plan.zoom
@@ -169,16 +183,25 @@ class Particles(Method):
             samples=tuple(whole.labels(s) for s in samples),
         )
 
-    def _loaded(self) -> Model:
-        if self.model == self.name and self.name not in shipped_models():
+    def _names(self) -> list[str]:
+        return [name.strip() for name in self.model.split(",")]
+
+    def _loaded(self) -> list[Model]:
+        if self.name in self._names() and self.name not in shipped_models():
             raise OptionError(
                 "particles: no trained model came with this copy of segmetry; make it with 'make model', name one with "
                 "--set model=FOLDER, or use a method without a network: -m hybrid."
             )
-        model = load_model(self.model)
-        if model.card.task != "particles":
-            raise OptionError(f"particles: the model {self.model} is for {model.card.task}; name one for particles.")
-        return model
+        models = [load_model(name) for name in self._names()]
+        for name, model in zip(self._names(), models, strict=True):
+            if model.card.task != "particles":
+                raise OptionError(f"particles: the model {name} is for {model.card.task}; name one for particles.")
+            for what in ("maps", "stride", "channels", "normalisation"):
+                if getattr(model.card, what) != getattr(models[0].card, what):
+                    raise OptionError(
+                        f"particles: {name} and {self._names()[0]} differ in their {what}, so they cannot be averaged."
+                    )
+        return models
 
     def _passes(self, card: Card, *, turns: int | None = None) -> Passes:
         chosen = dict(card.post.get("passes", {}))
@@ -255,7 +278,7 @@ class Particles(Method):
 
     def _samples(
         self,
-        model: Model,
+        models: Sequence[Model],
         grey: np.ndarray,
         pixels: np.ndarray,
         valid: np.ndarray | None,
@@ -265,12 +288,13 @@ class Particles(Method):
         """Return label images of Monte Carlo samples, and the doubt that the samples of the seed map leave."""
         if not self.samples:
             return [], None
-        runs = _sampled_runs(model, draw_keep(model.card.dropout, self.samples, self.seed))
-        passes = self._passes(model.card, turns=1)
+        each = -(-self.samples // len(models))
+        runs = [_sampled_runs(m, draw_keep(m.card.dropout, each, self.seed), CACHE / len(models)) for m in models]
+        passes = self._passes(models[0].card, turns=1)
         labels, sums = [], DoubtSum()
-        for run in runs:
-            found, seed = search(pixels, None, run, plan, passes)
-            kept = self._kept(found, model.card, promise, valid).labels
+        for k in range(self.samples):
+            found, seed = search(pixels, None, runs[k % len(models)][k // len(models)], plan, passes)
+            kept = self._kept(found, models[0].card, promise, valid).labels
             if self.refine:
                 kept = _numbered(refine_contours(grey, kept, valid=valid).labels)
             labels.append(pick_particles(kept, self.pick, valid).labels)
@@ -278,15 +302,27 @@ class Particles(Method):
         return labels, sums.doubt()
 
 
-def _sampled_runs(model: Model, masks: np.ndarray) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """Return a network for each mask; what all masks are run on is computed for all at once, where memory allows."""
+def _identity(card: Card) -> dict[str, str]:
+    """Return what tells a model from others."""
+    return {"name": card.name, "version": card.version, "sha256": card.sha256}
+
+
+def _mean_of(models: Sequence[Model]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a network whose maps are the mean of those of several."""
+    if len(models) == 1:
+        return models[0].maps
+    return lambda image: np.mean([m.maps(image) for m in models], axis=0, dtype=np.float32)
+
+
+def _sampled_runs(model: Model, masks: np.ndarray, room: float) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Return a network for each mask; what all are run on is computed for all at once where `room` (bytes) allows."""
     cache: dict[bytes, np.ndarray] = {}
     size = len(model.card.maps) / model.card.stride**2  # of maps, in images
 
     def at(i: int, image: np.ndarray) -> np.ndarray:
         key = hashlib.blake2b(image.tobytes() + str(image.shape).encode(), digest_size=16).digest()
         if key not in cache:
-            if sum(maps.nbytes for maps in cache.values()) + size * len(masks) * image.nbytes > CACHE:
+            if sum(maps.nbytes for maps in cache.values()) + size * len(masks) * image.nbytes > room:
                 return model.maps(image, masks[i])
             cache[key] = model.maps(image, masks)
         return cache[key][i]
