@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
+from segmetry.train.fabric import Fabric
 from segmetry.train.options import FitOptions
 
 LAST = "last.npz"
