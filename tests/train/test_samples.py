@@ -5,7 +5,7 @@ import pytest
 
 from segmetry.errors import LabelError, OptionError, ShapeMismatchError
 from segmetry.train.augment import IGNORED, AugmentOptions
-from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples, count_classes
+from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples
 
 STILL = AugmentOptions.none()
 PLAIN = Normalisation((0.0,), (1.0,))
@@ -110,7 +110,6 @@ def test_coordinates_tell_the_place():
     rows, columns = (pixels[1] + 1) / 2 * 100, (pixels[2] + 1) / 2 * 140
     np.testing.assert_allclose(rows * 141 + columns, pixels[0], atol=0.01)
 
-
 def test_the_normalisation_is_that_of_all_finite_pixels():
     rng = np.random.default_rng(0)
     arrays = [rng.normal((5, -3)[c], (2, 0.1)[c], (2, 40 + i, 50))[:, :, :] for i in range(3) for c in (0,)]
@@ -138,8 +137,3 @@ def test_what_cannot_be_is_refused():
     for wrong in ({"side": -1}, {"rare": 2}, {"grid": True, "number": 3}, {"planes": 0}):
         with pytest.raises(OptionError, match="samples"):
             SampleOptions(**wrong)
-
-
-def test_classes_are_counted():
-    image = place_image((3, 5))
-    np.testing.assert_array_equal(count_classes([image, image], 4), [[5, 5, 5, 0]] * 2)

@@ -25,6 +25,7 @@ TASKS = {
 NORMALISATIONS = {
     "standardise": ("clip",),
     "unit": (),
+    "measured": (),
 }
 """Kinds of normalisation of the input, and the numbers that each needs: see `Card`."""
 
@@ -66,6 +67,8 @@ class Card:
     normalisation : mapping
         ``{"kind": "standardise", "clip": 5}``: (x - mean) / standard deviation over the valid pixels of the whole
         image, clipped to ±5. ``{"kind": "unit"}``: x in its full range (0..255, 0..65535) divided to [0, 1].
+        ``{"kind": "measured", "mean": [...], "sd": [...]}``: (x - mean) / sd with those of each channel over the
+        training images; with ``"coordinates": true`` two channels follow, row and column from -1 to 1.
     classes : tuple of str
         Names of the classes of a network that tells classes apart.
     post : mapping
@@ -151,8 +154,22 @@ class Card:
         for key in NORMALISATIONS[kind]:
             number: Any = self.normalisation.get(key)
             _require(_is_number(number) and number > 0, f"normalisation {key}", "a positive number", number)
+        if kind == "measured":
+            self._check_measured()
         for name in ("size_range", "pixel_size_range"):
             object.__setattr__(self, name, _range(name, getattr(self, name)))
+
+    @property
+    def with_coordinates(self) -> bool:
+        """Whether the last two channels of the input tell the place in the image."""
+        return bool(self.normalisation.get("coordinates", False))
+
+    def _check_measured(self) -> None:
+        n = self.channels - 2 * self.with_coordinates
+        for key, least in (("mean", -math.inf), ("sd", 0.0)):
+            values = self.normalisation.get(key)
+            fits = _is_row(values) and len(values) == n and all(_is_number(v) and v > least for v in values)
+            _require(fits, f"normalisation {key}", f"{n} numbers, one for each channel", values)
 
     @property
     def n_keep(self) -> int:

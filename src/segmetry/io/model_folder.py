@@ -163,6 +163,11 @@ def resolve_model(name_or_path: str | Path) -> Path:
     raise unknown_name("model", str(name_or_path), shipped)
 
 
+def names_folder(text: str) -> bool:
+    """Return whether a text is a path, there or not, and not a plain name."""
+    return "/" in text or "\\" in text or Path(text).is_dir()
+
+
 def _listed(names: Mapping[str, Path]) -> str:
     return ", ".join(names) or "none"
 

@@ -13,6 +13,7 @@ import numpy as np
 from segmetry.errors import ImageError, OptionError, ShapeMismatchError
 from segmetry.io.card import Card
 from segmetry.io.model_folder import CARD, ONNX, read_model_folder, resolve_model
+from segmetry.segment.network_input import coordinates, in_units
 from segmetry.segment.runtime import Run, start
 from segmetry.segment.tiles import Reach, tile_for, windows
 
@@ -156,7 +157,7 @@ def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -
     ----------
     card : Card
         Its `normalisation` says how.
-    pixels : array
+    pixels : (*S) or (C, *S) array
         Raw intensities. Not changed.
     valid : bool array of that shape, optional
         False where pixels are not specimen: they have no part in mean and standard deviation.
@@ -164,8 +165,11 @@ def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -
     Returns
     -------
     normalised : array of float32
-        What is not valid keeps the greys that were filled in there.
+        What is not valid keeps the greys that were filled in there. With an axis of channels in front where the
+        normalisation is ``measured``.
     """
+    if card.normalisation["kind"] == "measured":
+        return _in_training_units(card, pixels)
     if card.normalisation["kind"] == "unit":
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else max(float(np.max(pixels)), 1e-12)
         return np.asarray(pixels, np.float32) / np.float32(top)
@@ -176,6 +180,18 @@ def normalise(card: Card, pixels: np.ndarray, valid: np.ndarray | None = None) -
     mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
     scale = 1 / sd if sd > 1e-12 * max(abs(mean), 1e-30) else 0.0
     return ((pixels.astype(np.float32) - np.float32(mean)) * np.float32(scale)).clip(-clip, clip)
+
+
+def _in_training_units(card: Card, pixels: np.ndarray) -> np.ndarray:
+    image = pixels if pixels.ndim > len(card.axes) else pixels[np.newaxis]
+    mean, sd = card.normalisation["mean"], card.normalisation["sd"]
+    if len(image) != len(mean):
+        raise ImageError(f"{card.name} was trained on {len(mean)} channel(s), the image has {len(image)}.")
+    image = in_units(image, mean, sd)
+    if not card.with_coordinates:
+        return image
+    rows, columns = (np.arange(n, dtype=np.float32) for n in image.shape[-2:])
+    return np.concatenate([image, coordinates(rows[:, None], columns, image.shape[-2:], image.shape[1:])])
 
 
 def load_model(name_or_path: str | Path, *, n_threads: int = 1, engine: str = "auto") -> Model:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
+from segmetry.io.model_folder import names_folder, read_card
 from segmetry.segment.auto import Auto
 from segmetry.segment.bpartis import Bpartis
 from segmetry.segment.gmm import Gmm
@@ -14,6 +15,7 @@ from segmetry.segment.hybrid_literal import HybridLiteral
 from segmetry.segment.local import Local
 from segmetry.segment.methods import Method
 from segmetry.segment.ndnt import Ndnt
+from segmetry.segment.network import Network
 from segmetry.segment.others import Cellpose, Stardist
 from segmetry.segment.otsu import MultiOtsu, Otsu
 from segmetry.segment.particles import Particles
@@ -33,11 +35,15 @@ METHODS: dict[str, type[Method]] = {
         Ndnt,
         Gmm,
         Bpartis,
+        Network,
         Cellpose,
         Stardist,
     )
 }
 """Every method by its name."""
+
+METHOD_OF = {"particles": "particles", "bpartis": "bpartis", "classes": "network"}
+"""The method that runs a trained model, by the task on its card."""
 
 
 def method_from(name: str | Mapping[str, Any] | Method, options: Mapping[str, Any] | None = None) -> Method:
@@ -46,7 +52,8 @@ def method_from(name: str | Mapping[str, Any] | Method, options: Mapping[str, An
     Parameters
     ----------
     name : str, mapping or Method
-        A name of `METHODS`; or a record as data, ``{"method": "otsu", "min_size": 50}``; or a record.
+        A name of `METHODS`, or the folder of a trained model; or a record as data, ``{"method": "otsu", "min_size":
+        50}``; or a record.
     options : mapping, optional
         Options that differ from the defaults; texts such as ``"0.5"`` are read as the option's type.
 
@@ -72,5 +79,7 @@ def method_from(name: str | Mapping[str, Any] | Method, options: Mapping[str, An
         data = {"method": name}
     key = data.pop("method")
     if key not in METHODS:
-        raise unknown_name("method", key, METHODS)
+        if not names_folder(str(key)):
+            raise unknown_name("method", key, METHODS)
+        key, data = METHOD_OF[read_card(key).task], data | {"model": str(key)}
     return METHODS[key].from_options(data | dict(options or {}))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import LabelError, OptionError, ShapeMismatchError
+from segmetry.segment.network_input import coordinates, in_units
 from segmetry.train.augment import IGNORED, AugmentOptions, Warp, apply_warp, change_greys, draw_warp
 
 N_PLACES = 4096
@@ -128,13 +129,11 @@ class Normalisation:
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Return an image (C, ...) in standard deviations; what is not finite becomes 0."""
-        shape = (-1,) + (1,) * (image.ndim - 1)
-        mean, sd = (np.asarray(v, np.float32).reshape(shape) for v in (self.mean, self.sd))
-        return np.nan_to_num((image - mean) / sd, copy=False, nan=0, posinf=0, neginf=0)
+        return in_units(image, self.mean, self.sd)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what a model's card says of it."""
-        return {"kind": "measured", "mean": list(self.mean), "sd": list(self.sd)}
+    def as_dict(self, *, coordinates: bool = False) -> dict[str, Any]:
+        """Return what a model's card says of it, and whether two channels for the place follow."""
+        return {"kind": "measured", "mean": list(self.mean), "sd": list(self.sd), "coordinates": coordinates}
 
 
 class Samples:
@@ -191,7 +190,9 @@ class Samples:
             pixels, classes = self._cut_planes(image, warp, centre[0], rng)
         pixels = self._greys(self.normalisation.apply(pixels), rng)
         if self.options.coordinates:
-            pixels = np.concatenate([pixels, _coordinates(warp, image.classes.shape[-2:], pixels.shape[1:])])
+            columns, rows = warp.places()
+            place = coordinates(rows, columns, image.classes.shape[-2:], pixels.shape[1:])
+            pixels = np.concatenate([pixels, place])
         return pixels, classes
 
     def _greys(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -276,15 +277,3 @@ def _remember(classes: Any, rng: np.random.Generator) -> dict[int, np.ndarray]:
 
 def _share_labelled(classes: Any) -> float:
     return float(np.mean(np.asarray(classes) != IGNORED))
-
-
-def _coordinates(warp: Warp, shape: Sequence[int], sides: Sequence[int]) -> np.ndarray:
-    """Return row and column of each pixel in its image from -1 to 1, (2, *sides)."""
-    x, y = warp.places()
-    places = [2 * at / max(n - 1, 1) - 1 for at, n in ((y, shape[0]), (x, shape[1]))]
-    return np.stack([np.broadcast_to(place, sides) for place in places]).astype(np.float32)
-
-
-def count_classes(images: Sequence[Labelled], n_classes: int) -> np.ndarray:
-    """Return how many pixels of each class each image has, (n_images, n_classes)."""
-    return np.array([np.bincount(np.asarray(i.classes).ravel(), minlength=256)[:n_classes] for i in images])

@@ -1,0 +1,100 @@
+"""A network for classes learns from samples, and is judged on whole images."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from segmetry.train.augment import IGNORED, AugmentOptions  # noqa: E402
+from segmetry.train.class_task import ClassTask  # noqa: E402
+from segmetry.train.loop import fit  # noqa: E402
+from segmetry.train.losses import Loss  # noqa: E402
+from segmetry.train.options import FitOptions  # noqa: E402
+from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples  # noqa: E402
+
+pytestmark = pytest.mark.torch
+AREAS = ("air", "grain", "rim")
+
+
+def labelled(seed=0, shape=(70, 90)):
+    """Bands of three classes, each with a grey of its own, noise, and a corner that nobody labelled."""
+    rng = np.random.default_rng(seed)
+    classes = (np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // 15 % 3).astype(np.uint8)
+    pixels = 100 + 30.0 * classes + rng.normal(0, 5, shape)
+    classes[:10, :10] = IGNORED
+    return Labelled(f"bands-{seed}", str(seed), pixels[None].astype(np.float32), classes)
+
+
+def task(classes=AREAS, images=None, held_out=None, **more):
+    images = images or [labelled(0), labelled(1)]
+    options = SampleOptions(side=32, coordinates=more.pop("coordinates", False))
+    samples = Samples(
+        images, Normalisation.measured(images), options=options, augment=AugmentOptions(zoom=(0.9, 1.1)), seed=3
+    )
+    chosen = {"network": "unet", "options": {"width": 4, "depth": 2}, "loss": Loss.from_dict({"cross-entropy": 1})}
+    return ClassTask(samples, held_out or [labelled(2)], classes, **(chosen | more))
+
+
+def test_a_sample_is_what_the_loss_needs():
+    made = task(
+        loss=Loss.from_dict({"dice": 1, "distance": 1}),
+        pixel_weight={"border": {"w0": 10.0, "sigma": 5.0}},
+        options={"width": 4, "depth": 2, "rate": 0.2},
+        coordinates=True,
+    )
+    sample = made.sample(5)
+    assert sample["image"].shape == (3, 32, 32)
+    assert sample["target"].dtype == np.int64
+    assert set(np.unique(sample["target"])) <= {-1, 0, 1, 2}
+    assert sample["weight"].shape == sample["distance"].shape == (32, 32)
+    assert sample["weight"].min() > 0
+    assert sample["keep"].size == made.card.n_keep > 0
+    again = made.sample(5)
+    assert all(np.array_equal(sample[k], again[k]) for k in sample)
+    batch = {k: torch.from_numpy(v)[None] for k, v in sample.items()}
+    total, parts = made.loss(made.build(), batch)
+    assert total.requires_grad
+    assert set(parts) == {"dice", "distance"}
+
+
+def test_two_classes_have_one_map():
+    image = labelled(0)
+    two = Labelled("two", "two", image.pixels, np.where(image.classes == 1, 1, 0).astype(np.uint8))
+    made = task(("rest", "grain"), [two], [two])
+    assert made.maps == ("grain",)
+    found = made.check(made.build().eval(), torch.device("cpu"))
+    assert {"loss", "tp", "fp", "tn", "fn", "auc", "mae", "iou[grain]", "boundary_f1", "score"} <= found.keys()
+    assert found["tp"] + found["fn"] == np.count_nonzero(two.classes)
+
+
+@pytest.mark.slow
+def test_it_learns(tmp_path):
+    made = task()
+    before = made.check(made.build().eval(), torch.device("cpu"))
+    options = FitOptions(steps=60, batch=4, learning_rate=1e-2, warmup=5, average=0.9, precision="32-true")
+    network = fit(made, options, tmp_path, workers=0)
+    after = made.check(network, torch.device("cpu"))
+    assert after["score"] > 0.9 > before["score"]
+    assert after["loss"] < before["loss"]
+
+
+def test_whole_images_are_predicted_in_exact_tiles():
+    made = task()
+    network = made.build().eval()
+    image = np.random.default_rng(0).standard_normal((1, 150, 90)).astype(np.float32)
+    padded = np.zeros((1, 1, 152, 92), np.float32)
+    norm = made.samples.normalisation
+    padded[0, :, :150, :90] = norm.apply(image)
+    with torch.no_grad():
+        whole = network(torch.from_numpy(padded), torch.ones(1, made.card.n_keep)).numpy()[0, :, :150, :90]
+    np.testing.assert_allclose(made.predict(network, torch.device("cpu"), image), whole, atol=1e-5)
+
+
+def test_a_network_starts_from_weights_that_fit():
+    first = task()
+    given = first.build().state_dict()
+    again = task(start=given).build().state_dict()
+    assert all(torch.equal(given[k], again[k]) for k in given)
+    two = task(AREAS[:2], [Labelled("a", "a", np.zeros((1, 40, 40)), np.zeros((40, 40), np.uint8))], start=given)
+    kept = two.build().state_dict()
+    assert all(torch.equal(given[k], kept[k]) for k in kept if k.startswith("encoder.") and kept[k].ndim > 1)
+
