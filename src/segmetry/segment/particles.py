@@ -37,6 +37,9 @@ FAR = 3.0
 """Pixels that are so many times smaller or larger than those the network learned from are a warning. Two in a hundred
 training images lie beyond the range, by up to a factor of 1.9: they are no reason for one."""
 
+TINY = 5
+"""Area (px) of the smallest particles that are counted where what is asked for may be too large."""
+
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
 
@@ -147,6 +150,9 @@ class Particles(Method):
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
         notes += _unlike_pixels(model.card, scene)
+        if self.min_size > TINY and not plan.typical > 3 * math.sqrt(self.min_size):  # nan where none was seen
+            every = search(pixels, None, _mean_of(models), plan, replace(passes, min_area=TINY)).particles
+            notes += self._dropped_small(self._kept(every, model.card, promise, valid).labels)
         if len(models) > 1:
             info["ensemble"] = [_identity(m.card) for m in models]
             loud, what = ("WARNING: ", "promise and scores") if promise else ("", "scores and threshold")
@@ -220,6 +226,17 @@ class Particles(Method):
                 raise OptionError(f"particles: {found.sentence}")
             return found
         return None
+
+    def _dropped_small(self, labels: np.ndarray) -> list[str]:
+        """Return the note that most of all particles are smaller than what is asked for."""
+        area = np.bincount(labels.ravel(), minlength=1)[1:]
+        small = int((area < self.min_size).sum())
+        if 2 * small <= area.size:
+            return []
+        return [
+            f"{small} of {area.size} candidates are smaller than min_size={self.min_size} px and were dropped; --set "
+            f"min_size={TINY} keeps them."
+        ]
 
     def _departures(self, calibrated: Passes) -> list[str]:
         """Return the warning of options that a promise was not made for: they change what is found, or its scores."""
