@@ -247,6 +247,16 @@ def methods(
     return show_methods(name, as_json=json_)
 
 
+@app.command()
+def networks(
+    name: Annotated[str | None, typer.Argument(help="One network, with its options.")] = None, json_: Json = False
+) -> int:
+    """List the networks for classes: parameters, how far they see, operations; or the options of one."""
+    from segmetry.cli.look import show_networks
+
+    return show_networks(name, as_json=json_)
+
+
 @app.command(no_args_is_help=True)
 def train(
     images: Annotated[Path, typer.Argument(help="Folder of images to learn from.")],

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from segmetry.cli.options import field_rows
-from segmetry.errors import SegmetryError, unknown_name
+from segmetry.errors import OptionError, SegmetryError, unknown_name
 from segmetry.inputs import find_inputs
 
 
@@ -157,4 +157,39 @@ def show_measures(*, as_json: bool) -> int:
         print(json.dumps([dict(zip(("name", "unit", "meaning"), r)) for r in rows], indent=2, ensure_ascii=False))
     else:
         _print_rows(rows)
+    return 0
+
+
+def show_networks(name: str | None, *, as_json: bool) -> int:
+    """Print the networks that can be trained to tell classes apart, or the options of one."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise OptionError("networks need torch, which is not installed; pip install 'segmetry[train]'.")
+    from segmetry.nets.table import NETWORKS, measure_network
+
+    if name is not None and name not in NETWORKS:
+        raise unknown_name("network", name, NETWORKS)
+    chosen = {n: a for n, a in NETWORKS.items() if name in (None, n)}
+    facts = {n: measure_network(n) for n in chosen}
+    if as_json:
+        data = {
+            n: {"meaning": a.summary, "source": a.source, "axes": a.axes}
+            | facts[n]
+            | {"options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(a.options)]}
+            for n, a in chosen.items()
+        }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+        return 0
+    print(f"{'network':<12}{'axes':<6}{'parameters':>11}{'sees, px':>10}{'MAC/px':>9}{'multiple':>10}  what it is")
+    for n, a in chosen.items():
+        f = facts[n]
+        seen = "all" if f["receptive_radius"] is None else f["receptive_radius"]
+        head = f"{n:<12}{a.axes:<6}{f['parameters']:>11,}{seen:>10}{f['operations']:>9,.0f}{f['multiple']:>10}  "
+        print(textwrap.fill(a.summary, 120, initial_indent=head, subsequent_indent=" " * len(head)))
+    if name is not None:
+        print(f"\n{chosen[name].source}\n")
+        _print_rows(field_rows(chosen[name].options))
+        return 0
+    print("\nWith one channel, one map and the default options. Options of one: segmetry networks NAME.")
     return 0

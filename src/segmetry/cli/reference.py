@@ -23,6 +23,7 @@ _COMMANDS = (
     "info",
     "methods",
     "measures",
+    "networks",
     "train",
     "study threshold",
     "study capacity",

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.nets.deeplab import DeepLabOptions, build_deeplab
+from segmetry.nets.export import receptive_radius
 from segmetry.nets.fpn import FPNOptions, build_fpn
 from segmetry.nets.linknet import LinkNetOptions, build_linknet
 from segmetry.nets.pspnet import PSPNetOptions, build_pspnet
@@ -190,3 +191,22 @@ def operations_per_pixel(net: nn.Module, *, channels: int = 1) -> float:
         meta(image, keep)
     net.train(was_training)
     return counter.get_total_flops() / 2 / side**module.n_axes
+
+
+def measure_network(name: str) -> dict[str, Any]:
+    """Return what a network of the table needs and sees, with one channel, one map and its default options.
+
+    Returns
+    -------
+    facts : dict
+        ``parameters``; ``receptive_radius`` in px, None where each pixel sees the whole image; ``operations``,
+        multiply-adds per pixel; ``multiple``, which sides must be multiples of.
+    """
+    net: Any = build_network(name, channels=1, maps=("class",))
+    thin = build_network(name, channels=1, maps=("class",), options=NETWORKS[name].thin)
+    return {
+        "parameters": count_parameters(net),
+        "receptive_radius": receptive_radius(thin, n_axes=net.n_axes),
+        "operations": operations_per_pixel(net),
+        "multiple": net.multiple,
+    }
