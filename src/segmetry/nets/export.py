@@ -275,6 +275,8 @@ def _trace(net: nn.Module, image: np.ndarray, keep: np.ndarray, n_axes: int) -> 
     with warnings.catch_warnings():
         # The exporter by tracing writes one graph for any number of images and masks; its successor wants them equal.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # Checks of shapes that libraries make are not part of the graph, and need not be.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             net,
             (torch.from_numpy(image), torch.from_numpy(keep)),
