@@ -224,7 +224,8 @@ def method_words(result: Result) -> list[str]:
     said = [f"{result.recipe.method.name}, {result.why_method}."]
     model = info.get("model") or {}
     if "version" in model:
-        said.append(f"Trained model {model['name']} {model['version']}, run by {info.get('engine', 'ONNX Runtime')}.")
+        mean = f"Mean of {len(info['ensemble'])} trained models, the first" if "ensemble" in info else "Trained model"
+        said.append(f"{mean} {model['name']} {model['version']}, run by {info.get('engine', 'ONNX Runtime')}.")
     if info.get("expected_right") is not None:
         n = result.segmentation.n_regions
         said.append(
