@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.torch
 pytest.importorskip("torch")
 
-import doubt as study
+import doubt as study  # noqa: E402
 
 
 def row(scores, right=None):
