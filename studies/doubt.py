@@ -6,6 +6,7 @@
    candidate (threshold 0), eight samples: which number tells false particles from right ones, and the pictures from
    micrographs?
 2. Simulated scenes, contours as the network draws them and on the grey edge: how many particles are right?
+3. Scenes as in `network_share`, others than those it judges: how far are the contours of an image off together?
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 import realdata
+from network_share import draw_scene
 from segmentation_share import write
 from segmetry.evaluate.instances import match
 from segmetry.measure import measure
@@ -32,6 +34,7 @@ from segmetry.types import Image
 from unlike_pictures import ELSE
 
 SAMPLES, N_SCENES, SEED = 8, 60, 50_000  # not the seed of the scenes that the network learned from
+FIRST, N_SHIFTS, FEW = 10_000, 80, 3
 NUMBERS = {
     "score": ("score (mean seed, as a chance)", -1),
     "epistemic": ("mutual information", 1),
@@ -41,6 +44,17 @@ NUMBERS = {
 """Column of the table: its name, and 1 where much of it means doubt."""
 
 MARKER = "<!-- doubt: written by studies/doubt.py -->"
+
+
+def image_rows() -> Iterator[dict[str, Any]]:
+    """Yield the numbers of doubt of the micrographs, then of the pictures of something else."""
+    data = realdata.folder("emps")
+    if data is None:
+        raise SystemExit("the EMPS images are not here; set SEGMETRY_DATA to the folder that holds emps/")
+    for image, truth in held_out(data):
+        yield look(image, truth)
+    for name, make in ELSE.items():
+        yield look(Image(np.asarray(make()), name=name), None)
 
 
 def held_out(data: Path) -> Iterator[tuple[Image, np.ndarray]]:
@@ -73,6 +87,47 @@ def scene_rows() -> Iterator[dict[str, Any]]:
             pairs = match(scene.labels, found.labels)
             row["edge" if refine else "drawn"] = [pairs.n_prediction, pairs.truth.size, pairs.n_truth]
         yield row
+
+
+def shift_rows() -> Iterator[dict[str, Any]]:
+    """Yield by how much the radii of the particles with contours on the edge are off on the mean of a scene, px."""
+    for index in range(FIRST, FIRST + N_SHIFTS):
+        try:
+            scene, lying = draw_scene(index)
+        except TypeError:  # so few particles, and still no room
+            continue
+        found = segment(scene.image, "particles")
+        pairs = match(scene.labels, found.labels)
+        true = scene.truth["equivalent_diameter"].to_numpy()[pairs.truth - 1] / scene.pixel_size
+        size = 2 * np.sqrt(np.bincount(found.labels.ravel())[pairs.prediction] / np.pi)
+        cut = measure(scene.labels, measures=["touches_edge"]).set_index("label")["touches_edge"]
+        chosen = ~cut.loc[pairs.truth].to_numpy(bool)
+        if found.on_edge is not None:
+            chosen &= found.on_edge[pairs.prediction - 1]
+        if chosen.sum() >= FEW:
+            shift = float(((size - true) / 2)[chosen].mean())
+            yield {"scene": index, "kind": scene.parameters["kind"], "lying": lying, "n": int(chosen.sum()),
+                   "size": float(np.median(true[chosen])), "shift": shift}  # fmt: skip
+
+
+def shift_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield how far contours on the edge are off."""
+    apart = [r for r in rows if r["lying"].endswith("apart")]
+    median = float(np.median([r["size"] for r in apart]))
+    parts = {
+        "particles apart": apart,
+        f"of them, under {median:.0f} px": [r for r in apart if r["size"] < median],
+        f"of them, {median:.0f} px and more": [r for r in apart if r["size"] >= median],
+        "touching or overlapping": [r for r in rows if not r["lying"].endswith("apart")],
+    }
+    yield "| contours on the edge | scenes | mean shift, px | root mean square | median | 95 % are below, over 1.96 |"
+    yield "|---|---|---|---|---|---|"
+    for words, part in parts.items():
+        s = np.array([r["shift"] for r in part])
+        yield (
+            f"| {words} | {s.size} | {s.mean():+.2f} | {np.sqrt((s**2).mean()):.2f} | {np.median(np.abs(s)):.2f} | "
+            f"{np.quantile(np.abs(s), 0.95) / 1.96:.2f} |"
+        )
 
 
 def auroc(doubtful: Sequence[float], sure: Sequence[float]) -> float:
@@ -120,21 +175,21 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="file that holds what was found, or will")
     parser.add_argument("--write", type=Path, help="Markdown page whose part after the marker line is replaced")
     chosen = parser.parse_args()
-    data = realdata.folder("emps")
-    if not chosen.keep.is_file():
-        if data is None:
-            raise SystemExit("the EMPS images are not here; set SEGMETRY_DATA to the folder that holds emps/")
-        start = time.process_time()
-        rows = [look(image, truth) for image, truth in held_out(data)]
-        rows += [look(Image(np.asarray(make()), name=name), None) for name, make in ELSE.items()]
-        drawn = list(scene_rows())
-        kept = {"images": rows, "scenes": drawn, "seconds": round(time.process_time() - start)}
-        chosen.keep.write_text(json.dumps(kept))
-    kept = json.loads(chosen.keep.read_text())
+    kept: dict[str, Any] = json.loads(chosen.keep.read_text()) if chosen.keep.is_file() else {"seconds": 0}
+    for key, make in (("images", image_rows), ("scenes", scene_rows), ("shifts", shift_rows)):
+        if key not in kept:
+            start = time.process_time()
+            kept[key] = list(make())
+            kept["seconds"] += round(time.process_time() - start)
+            chosen.keep.write_text(json.dumps(kept))
     text = (
         f"`python studies/doubt.py`: {sum('right' in r for r in kept['images'])} micrographs, {len(ELSE)} pictures, "
-        f"{SAMPLES} samples; {len(kept['scenes'])} scenes of seed {SEED}; {kept['seconds']} s of one core. Areas under "
-        "the curve; .5 is chance.\n\n" + "\n".join((*particle_lines(kept["images"]), "", *scene_lines(kept["scenes"])))
+        f"{SAMPLES} samples; {len(kept['scenes'])} scenes of seed {SEED}; scenes {FIRST} to {FIRST + N_SHIFTS - 1} of "
+        f"`network_share`; {kept['seconds']} s of one core. Areas under "
+        "the curve; .5 is chance.\n\n"
+        + "\n".join(
+            (*particle_lines(kept["images"]), "", *scene_lines(kept["scenes"]), "", *shift_lines(kept["shifts"]))
+        )
     )
     print(text)
     if chosen.write:

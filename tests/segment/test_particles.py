@@ -116,9 +116,10 @@ class TestFinds:
 
     def test_the_border_of_small_particles_is_less_sure(self):
         sd = border_on_edge(np.array([6.0, 10, 15, 20, 24, 100]))
-        assert (np.diff(sd) <= 0).all()
-        # Root mean squares of half the bias in the cells of docs/studies/borders.md.
-        assert sd == pytest.approx([0.51, 0.38, 0.19, 0.17, 0.15, 0.15], rel=0.25)
+        assert (np.diff(sd) < 0).all()
+        # What small ones add: root mean squares of half the bias in the cells of docs/studies/borders.md.
+        added = np.sqrt(sd[:4] ** 2 - sd[-1] ** 2)
+        assert added == pytest.approx([0.44, 0.33, 0.21, 0.11], abs=0.06)
 
     def test_one_that_fills_most_of_the_frame(self):
         i, j = np.mgrid[:400, :400]

@@ -43,10 +43,11 @@ TINY = 5
 CACHE = 2.5e8
 """Bytes of maps of all samples that are kept at once; where they need more, each sample runs the network for itself."""
 
-BORDER_REFINED, BORDER_SMALL = 0.15, 3.5
-"""Standard uncertainty of a shift that contours placed on the grey edge share: so many px, or where that is more so
-many px² over the diameter. Root mean squares of half the bias over the cells of docs/studies/borders.md, LAADF apart:
-.51 px at 6 px, .38 at 10, .19 at 15, .17 at 20, .13 at 40, .09 at 100."""
+BORDER_REFINED, BORDER_SMALL = 0.5, 3.0
+"""Standard uncertainty of a shift that the contours of an image on the grey edge share: so many px, and with it so many
+px² over the diameter. The first is the root mean square over simulated micrographs (studies/doubt.py): three in five
+are off by less than .2 px, one in five by .5 to 2 px. The second is what small particles add where the edge
+is found: .44 px at 6 px, .33 at 10, .21 at 15, .11 at 20 (docs/studies/borders.md, half the bias, root mean square)."""
 
 BORDER_DRAWN = 1.0
 """The same of contours as the network draws them, in px of its input, where its card says nothing."""
@@ -68,7 +69,7 @@ class _Outlined(NamedTuple):
 
 def border_on_edge(diameter: np.ndarray) -> np.ndarray:
     """Return the standard uncertainty (px) of a shift that contours on the grey edge share, by the diameter (px)."""
-    return np.maximum(BORDER_REFINED, BORDER_SMALL / diameter)
+    return np.hypot(BORDER_REFINED, BORDER_SMALL / diameter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +329,7 @@ def _mean_of(models: Sequence[Model]) -> Callable[[np.ndarray], np.ndarray]:
     """Return a network whose maps are the mean of those of several."""
     if len(models) == 1:
         return models[0].maps
-    return lambda image: np.mean([m.maps(image) for m in models], axis=0, dtype=np.float32)
+    return lambda image: np.asarray(np.mean([m.maps(image) for m in models], axis=0, dtype=np.float32))
 
 
 def _sampled_runs(model: Model, masks: np.ndarray, room: float) -> list[Callable[[np.ndarray], np.ndarray]]:
