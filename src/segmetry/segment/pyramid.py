@@ -54,6 +54,8 @@ class Passes:
         The second pass brings the typical particle to this side (root of the area; px of the network's input).
     zooms : (float, float)
         Range of the second pass. The lower end falls with the size of the image if its short side is over 512.
+    closest : float
+        Largest zoom, for particles that would have less than `small` px otherwise, and where none was seen.
     n_turns : int
         Flips and quarter turns (1 to 8) over which the second pass averages the maps.
     fill : int
@@ -77,7 +79,8 @@ class Passes:
     short_side: int = 256
     first_seed: float = 0.9
     side: float = 64.0
-    zooms: tuple[float, float] = (0.2, 1.3)
+    zooms: tuple[float, float] = (0.2, 0.9)
+    closest: float = 1.3
     n_turns: int = 2
     fill: int = 0
     finest: float = 2.0
@@ -223,11 +226,14 @@ def plan_search(pixels: np.ndarray, valid: np.ndarray | None, run: Run, passes: 
     area, seen = _first_pass(pixels, valid, run, o)
     lowest, highest = o.zooms[0] * min(1.0, 512 / min(pixels.shape)), o.zooms[1]
     typical = typical_side(area)
-    zoom = float(np.clip(o.side / typical, lowest, highest)) if typical > 0 else highest
+    if typical > 0:
+        zoom = float(np.clip(o.side / typical, lowest, max(highest, min(o.small / typical, o.closest))))
+    else:
+        zoom = o.closest
     huge = area[np.sqrt(area) * zoom > o.large]
     own = max(o.side / typical_side(huge), lowest) if huge.size and zoom > lowest else None
     tiny = area[(area > 0) & (np.sqrt(area) * zoom < o.small)]
-    finer = min(o.side / typical_side(tiny), highest) if tiny.size >= FEW else 0.0
+    finer = min(o.side / typical_side(tiny), o.closest) if tiny.size >= FEW else 0.0
     return Plan(typical, zoom, own, finer if finer > zoom else None, seen)
 
 
