@@ -60,7 +60,8 @@ def draw_scene(index: int) -> tuple[Scene, str]:
         try:
             return simulate(**drawn), lying
         except OptionError:  # too crowded for such shapes
-            drawn["coverage"] /= 1.5
+            fewer = "coverage" if drawn["coverage"] else "n"
+            drawn[fewer] = type(drawn[fewer])(drawn[fewer] / 1.5)
 
 
 def visible(scene: Scene) -> pd.DataFrame:
