@@ -188,3 +188,20 @@ def test_minkowski_difference_is_the_hull_of_all_differences():
         a, b = (convex_hull(rng.normal(size=(int(rng.integers(3, 30)), 2))) for _ in range(2))
         slow = MultiPoint((a[:, None] - b[None]).reshape(-1, 2)).convex_hull
         assert Polygon(minkowski_difference(a, b)).symmetric_difference(slow).area < 1e-5 * slow.area
+
+
+def test_a_chain_touches_from_one_to_the_next_and_goes_somewhere():
+    stretch = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        radii = rng.uniform(5, 9, 12)
+        at = contact_group(np.arange(12), radii.tolist(), 0.0, rng, radii, chain=True)[:, :2]
+        gaps = np.linalg.norm(at[:, None] - at, axis=2) - (radii[:, None] + radii)
+        np.fill_diagonal(gaps, np.inf)
+        assert gaps.min() > -1e-6  # none overlap
+        assert (gaps.min(axis=1) < 1e-6).all()  # each touches
+        stretch.append(np.linalg.norm(at[-1] - at[0]) / (2 * radii.sum()))
+    # A walk whose direction forgets with exp(-s^2 / 2) a step, s = .45: the root mean square over 11 steps of 12.
+    c = np.exp(-(0.45**2) / 2)
+    expected = np.sqrt(11 * (1 + c) / (1 - c) - 2 * c * (1 - c**11) / (1 - c) ** 2) / 12
+    assert np.sqrt(np.mean(np.square(stretch))) == pytest.approx(expected, rel=0.12)

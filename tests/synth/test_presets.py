@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 
+from segmetry.errors import OptionError
 from segmetry.synth import ParticleScene, random_scene, scenes
+from segmetry.synth.presets import PRESETS
 from segmetry.units import parse_length
 
 
@@ -24,6 +26,23 @@ def test_records_are_varied_valid_and_plain_data():
 
 def test_the_microscope_can_be_chosen():
     assert {random_scene(np.random.default_rng(i), kind="sem").kind for i in range(10)} == {"sem"}
+
+
+def test_hard_cases_are_what_they_are_called():
+    for preset in ("wires", "chains"):
+        records = [PRESETS[preset](np.random.default_rng([7, i])) for i in range(60)]
+        assert all(ParticleScene.from_dict(json.loads(json.dumps(r.as_dict()))) == r for r in records)
+        assert len({r.kind for r in records}) == 4
+        if preset == "wires":
+            assert {name for r in records for name in r.shapes} == {"rod"}
+            assert min(r.aspect_ratio for r in records) >= 5
+            assert max(r.aspect_ratio for r in records) > 15
+        else:
+            assert {r.arrangement for r in records} == {"chains"}
+    (scene,) = scenes(1, seed=5, preset="wires")
+    assert scene.truth["aspect_ratio"].median() > 4
+    with pytest.raises(OptionError, match="preset"):
+        next(scenes(1, preset="wired"))
 
 
 def test_a_scene_does_not_depend_on_how_many_there_are():

@@ -229,8 +229,9 @@ class _Trainer:
         from segmetry.study_capacity import OutOfTimeError
         from segmetry.train.run import SCENES, synthetic_examples, train
 
-        if self.recipe.scenes:
-            synthetic_examples(self.recipe.scenes, self.recipe.scenes_seed, self.work / SCENES)
+        if self.recipe.scenes + self.recipe.hard_scenes:
+            r = self.recipe
+            synthetic_examples(r.scenes, r.scenes_seed, self.work / SCENES, hard=r.hard_scenes)
             if not (folder / SCENES).exists():
                 _link(self.work / SCENES, folder / SCENES)
         with Bar(self.recipe.fit.steps) as show:

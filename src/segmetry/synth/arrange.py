@@ -20,6 +20,7 @@ ARRANGEMENTS: dict[str, str] = {
     "isolated": "one by one, with a minimum gap",
     "random": "independent of each other (Poisson), so some overlap",
     "touching": "small groups in contact, groups apart",
+    "chains": "one after the other in contact, along lines that bend",
     "overlapping": "small groups whose members overlap in projection",
     "agglomerates": "clusters grown by cluster-cluster aggregation (open, fractal dimension about 1.9)",
     "compact-agglomerates": "clusters grown by particle-cluster aggregation (dense)",
@@ -27,6 +28,9 @@ ARRANGEMENTS: dict[str, str] = {
 """Every arrangement and its meaning."""
 
 _TRIES = 1500
+
+_BEND = 0.45
+"""Standard deviation of the change of direction from one member of a chain to the next, in rad."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +114,18 @@ def contact_group(
     overlap: float,
     rng: np.random.Generator,
     reaches: np.ndarray,
+    *,
+    chain: bool = False,
 ) -> np.ndarray:
     """Return centres (L, 3), z = 0, of particles that came to rest one by one against those that were there.
 
     `outlines` holds each particle's outline around its centre, or a radius for a disk. After contact a particle is
-    pushed on by `overlap` times the smaller of the two reaches.
+    pushed on by `overlap` times the smaller of the two reaches. In a chain each comes to rest against the one before,
+    in a direction that changes little from one to the next.
     """
     hulls = [o if isinstance(o, float) else convex_hull(o) for o in (outlines[i] for i in members)]
     at = np.zeros((1, 2))
+    phi = rng.uniform(0, 2 * math.pi) if chain else 0.0
     for i in range(1, len(members)):
         mine = hulls[i]
         sums: list[np.ndarray | float] = []
@@ -127,9 +135,9 @@ def contact_group(
             else:
                 a, b = (_as_points(x) for x in (hull, mine))
                 sums.append(minkowski_difference(a, b))
-        phi = rng.uniform(0, 2 * math.pi)
+        phi = phi + rng.normal(0, _BEND) if chain else rng.uniform(0, 2 * math.pi)
         direction = np.array([math.cos(phi), math.sin(phi)])
-        start = at[rng.integers(i)]
+        start = at[-1] if chain else at[rng.integers(i)]
         push = overlap * min(reaches[members[i]], reaches[members[:i]].min())
         at = np.vstack([at, start + (contact_along(direction, start, sums, at) - push) * direction])
     return np.column_stack([at, np.zeros(len(at))])

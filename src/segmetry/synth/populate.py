@@ -18,6 +18,7 @@ _GROUP_SIZES = {
     "isolated": (1, 1),
     "random": (1, 1),
     "touching": (2, 4),
+    "chains": (4, 20),
     "overlapping": (2, 4),
     "agglomerates": (15, 60),
     "compact-agglomerates": (15, 60),
@@ -89,11 +90,13 @@ def _grouped(o: ParticleScene, particles: list[Particle]) -> list[arrange.Group]
         return [arrange.make_group(np.array([i]), np.zeros((1, 3)), covers) for i in range(len(particles))]
     rng = stage_rng(o.seed, "groups")
     parts = arrange.split_into_groups(len(particles), o.group_size or _GROUP_SIZES[o.arrangement], rng)
-    if o.arrangement in ("touching", "overlapping"):
+    if o.arrangement in ("touching", "chains", "overlapping"):
         outlines = [p.reach if p.is_round else p.outline for p in particles]
         reaches = np.array([p.reach for p in particles])
         push = o.overlap if o.arrangement == "overlapping" else 0.0
-        return [arrange.make_group(m, arrange.contact_group(m, outlines, push, rng, reaches), covers) for m in parts]
+        chain = o.arrangement == "chains"
+        offsets = [arrange.contact_group(m, outlines, push, rng, reaches, chain=chain) for m in parts]
+        return [arrange.make_group(m, at, covers) for m, at in zip(parts, offsets, strict=True)]
     radii, groups = np.array([p.diameter / 2 for p in particles]), []
     for members in parts:
         centres = arrange.aggregate(radii[members], rng, by_cluster=o.arrangement == "agglomerates")

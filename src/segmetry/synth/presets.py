@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from segmetry.errors import OptionError
+from segmetry.errors import OptionError, unknown_name
 from segmetry.synth.annotate import PLACES, nice_bar
 from segmetry.synth.chance import log_uniform, short
 from segmetry.synth.optics import BRIGHT_FIELD
@@ -120,6 +120,43 @@ def random_scene(rng: np.random.Generator, *, kind: str | None = None) -> Partic
     return ParticleScene.from_dict(options)
 
 
+def wires_scene(rng: np.random.Generator, *, kind: str | None = None) -> ParticleScene:
+    """Return the record of a random scene of long rods, which cross each other and run out of the frame."""
+    record = random_scene(rng, kind=kind)
+    width_px, aspect = log_uniform(rng, 5, 40), log_uniform(rng, 5, 25)
+    diameter_px = width_px * math.sqrt(1 + 4 / math.pi * (aspect - 1))  # of the disk of the same area
+    changes: dict[str, Any] = {
+        "shapes": {"rod": 1.0},
+        "aspect_ratio": short(aspect),
+        "aspect_spread": short(rng.uniform(0, 0.4)),
+        "arrangement": "random" if rng.uniform() < 0.7 else "isolated",
+        "coverage": short(log_uniform(rng, 0.05, 0.4)),
+    }
+    return _resized(record, diameter_px, changes)
+
+
+def chains_scene(rng: np.random.Generator, *, kind: str | None = None) -> ParticleScene:
+    """Return the record of a random scene of particles in contact one after the other."""
+    record = random_scene(rng, kind=kind)
+    changes: dict[str, Any] = {
+        "shapes": {_pick(rng, {"sphere": 0.6, "irregular": 0.2, "cube": 0.1, "ellipsoid": 0.1}): 1.0},
+        "aspect_ratio": min(record.aspect_ratio, 2.0),
+        "arrangement": "chains",
+        "coverage": short(log_uniform(rng, 0.03, 0.25)),
+    }
+    return _resized(record, log_uniform(rng, 8, 64), changes)
+
+
+def _resized(record: ParticleScene, diameter_px: float, changes: Mapping[str, Any]) -> ParticleScene:
+    """Return a record with other options and particles of so many px in the median; a bar of a set length goes."""
+    pixel_size = short(record.median_diameter / diameter_px)
+    return dataclasses.replace(record, pixel_size=pixel_size, bar_value="", **changes)
+
+
+PRESETS = {"varied": random_scene, "wires": wires_scene, "chains": chains_scene}
+"""Every kind of random scene by its name."""
+
+
 def _annotations(rng: np.random.Generator, is_sem: bool, *, calibrated: bool) -> dict[str, Any]:
     """Return random options for bar, footer and letter. An image without calibration always has a bar."""
     options: dict[str, Any] = {"font": _pick(rng, _FONTS), "text_space": bool(rng.uniform() < 0.8)}
@@ -141,10 +178,11 @@ def _annotations(rng: np.random.Generator, is_sem: bool, *, calibrated: bool) ->
     return options
 
 
-def scenes(n: int, *, seed: int = 0, kind: str | None = None) -> Iterator[Scene]:
+def scenes(n: int, *, seed: int = 0, kind: str | None = None, preset: str = "varied") -> Iterator[Scene]:
     """Yield `n` varied random scenes; the i-th is the same whatever `n` is.
 
-    Where a drawn coverage does not fit, it is lowered by a third until it does, and the record says what was used.
+    `preset` is a name of `PRESETS`. Where a drawn coverage does not fit, it is lowered by a third until it does, and
+    the record says what was used.
 
     Examples
     --------
@@ -153,8 +191,10 @@ def scenes(n: int, *, seed: int = 0, kind: str | None = None) -> Iterator[Scene]
     >>> first.image.pixels.tobytes() == again.image.pixels.tobytes()
     True
     """
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
     for i in range(n):
-        record = random_scene(np.random.default_rng([abs(int(seed)), i]), kind=kind)
+        record = PRESETS[preset](np.random.default_rng([abs(int(seed)), i]), kind=kind)
         while True:
             try:
                 scene = simulate(**record.as_dict())

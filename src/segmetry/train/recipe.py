@@ -37,6 +37,8 @@ class TrainRecipe:
         How crops are drawn (particle network).
     scenes : int
         Synthetic scenes (`segmetry.synth.scenes`, seed `scenes_seed`).
+    hard_scenes : int
+        Further ones of what is hard: long rods that cross, and chains of particles, half of each.
     scenes_seed : int
     scenes_share : float
         Share of synthetic crops after the first part of the run.
@@ -53,6 +55,7 @@ class TrainRecipe:
     fit: FitOptions = field(default_factory=FitOptions)
     crops: CropOptions = field(default_factory=CropOptions)
     scenes: int = 500
+    hard_scenes: int = 0
     scenes_seed: int = 100
     scenes_share: float = 0.15
     scenes_first: float = 0.15
@@ -66,8 +69,11 @@ class TrainRecipe:
         for name in ("scenes_share", "scenes_first"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"train: {name} must lie in [0, 1], got {getattr(self, name)!r}.")
-        if self.scenes < 0 or self.folds < 2:
-            raise OptionError(f"train: scenes must be >= 0 and folds >= 2, got {self.scenes} and {self.folds}.")
+        if min(self.scenes, self.hard_scenes) < 0 or self.folds < 2:
+            raise OptionError(
+                f"train: scenes and hard_scenes must be >= 0 and folds >= 2, got {self.scenes}, {self.hard_scenes} and "
+                f"{self.folds}."
+            )
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise OptionError(f"train: fold must be from 0 to {self.folds - 1}, got {self.fold}.")
 

@@ -100,16 +100,18 @@ def make_task(
     return ParticleTask(crops, checks, widths=recipe.widths)
 
 
-def synthetic_examples(n: int, seed: int, cache: Path) -> list[Example]:
-    """Return synthetic scenes as examples, made once and kept in a file."""
-    if n == 0:
+def synthetic_examples(n: int, seed: int, cache: Path, *, hard: int = 0) -> list[Example]:
+    """Return varied and hard synthetic scenes as examples, made once and kept in a file."""
+    if n + hard == 0:
         return []
     if not cache.exists():
         from segmetry.synth import scenes
 
         made = []
-        for i, scene in enumerate(scenes(n, seed=seed)):
-            made.append(Example(f"scene-{i:04d}", "synthetic", _bytes(scene.image.pixels), scene.labels))
+        for preset, count in (("varied", n), ("wires", hard - hard // 2), ("chains", hard // 2)):
+            for i, scene in enumerate(scenes(count, seed=seed, preset=preset)):
+                name = f"scene-{i:04d}" if preset == "varied" else f"{preset}-{i:04d}"
+                made.append(Example(name, "synthetic", _bytes(scene.image.pixels), scene.labels))
         cache.parent.mkdir(parents=True, exist_ok=True)
         with atomic(cache) as temporary:
             pack(temporary, made)
@@ -217,9 +219,9 @@ def train(
     with atomic(kept) as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     training, held_out = split(examples, recipe)
-    made = (
-        synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES) if recipe.network == "particles" else []
-    )
+    made = []
+    if recipe.network == "particles":
+        made = synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES, hard=recipe.hard_scenes)
     task = make_task(recipe, training, held_out, made)
     network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
     exported = export(network.cpu(), channels=3 if recipe.network == "bpartis" else 1)
