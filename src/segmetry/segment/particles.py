@@ -21,21 +21,17 @@ from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
 from segmetry.segment.grouping import Grouped
 from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.network_input import unlike_pixels
 from segmetry.segment.objects import label_areas
 from segmetry.segment.pick import pick_particles
 from segmetry.segment.pyramid import Passes, Plan, plan_search, search
 from segmetry.segment.refine import refine_contours
 from segmetry.types import Segmentation, frame_of
-from segmetry.units import METRES, PIXEL, best_unit, convert
 
 UNSURE, MURKY = 0.7, 0.5
 """Mean chance to be right, of the particles that are kept and of all candidates, below which the user is warned: the
 image may be of another kind. So it was on 5 of 74 micrographs that the network had not seen, and on all five pictures
 of something else (letters, clouds, a cat, a photographer, grass) in which it kept anything."""
-
-FAR = 3.0
-"""Pixels that are so many times smaller or larger than those the network learned from are a warning. Two in a hundred
-training images lie beyond the range, by up to a factor of 1.9: they are no reason for one."""
 
 TINY = 5
 """Area (px) of the smallest particles that are counted where what is asked for may be too large."""
@@ -150,7 +146,7 @@ class Particles(Method):
             "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
-        notes += _unlike_pixels(model.card, scene)
+        notes += unlike_pixels(model.card, scene)
         if self.min_size > TINY and not plan.typical > 3 * math.sqrt(self.min_size):  # nan where none was seen
             every = search(pixels, None, _mean_of(models), plan, replace(passes, min_area=TINY)).particles
             notes += self._dropped_small(self._kept(every, model.card, promise, valid).labels)
@@ -361,12 +357,23 @@ def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Se
             "these are expected to be right. The image may be unlike those it learned from: look at the overlay, ask "
             "for surer ones (--set threshold=0.8), try another method, or train on your own images."
         )
+    elif _touching(found.labels) == kept.size:
+        remarks.append(
+            "WARNING: every particle touches the frame, none is seen whole: they may be the background of one that "
+            "fills the image, or parts of something larger. Look at the overlay, or lower the magnification."
+        )
     if card.size_range and plan.typical > 0 and not card.size_range[0] / 2 <= plan.typical <= 2 * card.size_range[1]:
         remarks.append(
             f"WARNING: the typical particle is {plan.typical:.0f} px across, the network learned from "
             f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px."
         )
     return remarks
+
+
+def _touching(labels: np.ndarray) -> int:
+    """Return how many particles touch the frame."""
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return int(np.count_nonzero(np.unique(rim)))
 
 
 def _by_others(card: Card) -> list[str]:
@@ -378,26 +385,6 @@ def _by_others(card: Card) -> list[str]:
         f"the promise was proved for {len(models)} models that each learned from a part of this one's images; that it "
         "holds for this one too is an assumption."
     ]
-
-
-def _unlike_pixels(card: Card, scene: Scene) -> list[str]:
-    """Return the warning of a pixel size far from the training range."""
-    if card.pixel_size_range is None or scene.unit == PIXEL:
-        return []
-    low, high = card.pixel_size_range
-    size = convert(math.prod(scene.spacing) ** (1 / len(scene.spacing)), scene.unit, "nm")
-    if low / FAR <= size <= FAR * high:
-        return []
-    return [
-        f"WARNING: a pixel is {_length(size)} long, the network learned from {_length(low)} to {_length(high)}: check "
-        "the pixel size; if it is right, the image may be of another kind, so look at the overlay."
-    ]
-
-
-def _length(nm: float) -> str:
-    """Return a length in the unit in which it reads well."""
-    unit = best_unit(nm * METRES["nm"])
-    return f"{convert(nm, 'nm', unit):.3g} {unit}"
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
