@@ -54,7 +54,7 @@ def tiled_and_whole(monkeypatch, image, memory, **options):
 
 
 def test_tiles_leave_no_trace(monkeypatch):
-    image = micrograph(crowd((620, 700), 50, (14, 20)))
+    image = micrograph(crowd((900, 1000), 50, (14, 20)))
     tiled, whole, n_windows = tiled_and_whole(monkeypatch, image, 8e7, turns=1, refine=False)
     assert 1 < n_windows < 6
     assert whole.n_regions > 120
@@ -69,7 +69,7 @@ def test_tiles_leave_no_trace_in_disks_chains_and_a_rod_across_all_of_them(monke
     for k in range(14):  # a chain across the image's middle
         cv2.circle(labels, (880 + 6 * (k % 2), 60 + 44 * k), 23, int(labels.max()) + 1, -1)
     image = micrograph(labels)
-    tiled, whole, n_windows = tiled_and_whole(monkeypatch, image, 1.6e8)
+    tiled, whole, n_windows = tiled_and_whole(monkeypatch, image, 1.1e8)
     assert n_windows > 3
     assert whole.n_regions > 300
     np.testing.assert_array_equal(tiled.labels, whole.labels)

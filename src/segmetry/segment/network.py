@@ -150,4 +150,4 @@ def entropy_of(probability: np.ndarray) -> np.ndarray:
     >>> entropy_of(np.array([[0.5, 1.0], [0.5, 0.0]])).round(3)
     array([0.693, 0.   ])
     """
-    return -(probability * np.log(np.maximum(probability, 1e-12))).sum(axis=0)
+    return np.abs((probability * np.log(np.maximum(probability, 1e-12))).sum(axis=0))
