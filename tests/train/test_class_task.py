@@ -97,4 +97,3 @@ def test_a_network_starts_from_weights_that_fit():
     two = task(AREAS[:2], [Labelled("a", "a", np.zeros((1, 40, 40)), np.zeros((40, 40), np.uint8))], start=given)
     kept = two.build().state_dict()
     assert all(torch.equal(given[k], kept[k]) for k in kept if k.startswith("encoder.") and kept[k].ndim > 1)
-

@@ -110,6 +110,7 @@ def test_coordinates_tell_the_place():
     rows, columns = (pixels[1] + 1) / 2 * 100, (pixels[2] + 1) / 2 * 140
     np.testing.assert_allclose(rows * 141 + columns, pixels[0], atol=0.01)
 
+
 def test_the_normalisation_is_that_of_all_finite_pixels():
     rng = np.random.default_rng(0)
     arrays = [rng.normal((5, -3)[c], (2, 0.1)[c], (2, 40 + i, 50))[:, :, :] for i in range(3) for c in (0,)]

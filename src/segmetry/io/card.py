@@ -167,7 +167,7 @@ class Card:
     def _check_measured(self) -> None:
         n = self.channels - 2 * self.with_coordinates
         for key, least in (("mean", -math.inf), ("sd", 0.0)):
-            values = self.normalisation.get(key)
+            values: Any = self.normalisation.get(key)
             fits = _is_row(values) and len(values) == n and all(_is_number(v) and v > least for v in values)
             _require(fits, f"normalisation {key}", f"{n} numbers, one for each channel", values)
 

@@ -27,7 +27,7 @@ class Auto(Method):
     ndims: ClassVar[tuple[int, ...]] = tuple(CHOICE)
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any] | None = None) -> Method:
+    def from_options(cls, options: Mapping[str, Any] | None = None) -> Method:  # type: ignore[override]
         """Return the record; with options it is one of `particles`."""
         return CHOICE[2].from_options(options) if options else cls()
 

@@ -105,7 +105,7 @@ class Warp(NamedTuple):
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Return column and row in the image of each pixel of the sample, (M, N) float32 each."""
-        (a, b, c), (d, e, f) = np.float32(self.matrix)
+        (a, b, c), (d, e, f) = self.matrix.astype(np.float32)
         columns = np.arange(self.shape[1], dtype=np.float32)
         rows = np.arange(self.shape[0], dtype=np.float32)[:, None]
         x, y = (a * columns + c) + b * rows, (d * columns + f) + e * rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +144,9 @@ class ClassTask:
     def predict(self, network: nn.Module, device: torch.device, pixels: np.ndarray) -> np.ndarray:
         """Return the maps (M, *S) of a whole image (C, *S) as it was read, in exact tiles where it is large."""
 
-        def run(part: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        def run(part: np.ndarray, keep: np.ndarray) -> Iterator[np.ndarray]:
             with torch.inference_mode():
                 given = torch.from_numpy(part).to(device), torch.from_numpy(keep).to(device)
-                return network(*given).float().cpu().numpy()
+                yield from network(*given).float().cpu().numpy()
 
         return Model(self.card, Path(), "torch", run).maps(normalise(self.card, np.asarray(pixels)))
