@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from segmetry.errors import OptionError, ReadError, RecipeError, unknown_name
+from segmetry.errors import OptionError, unknown_name
 from segmetry.train.crops import CropOptions
 from segmetry.train.options import FitOptions, published_fit
+from segmetry.train.recipe_file import RecipeFile, entries_of
 
 ARCHITECTURES = {
     "particles": "residual U-Net at half resolution that points to particle centres",
@@ -22,7 +19,7 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
-class TrainRecipe:
+class TrainRecipe(RecipeFile):
     """Everything that decides a trained model, apart from the data.
 
     Parameters
@@ -94,33 +91,10 @@ class TrainRecipe:
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "recipe") -> TrainRecipe:
         """Return the recipe of a mapping; a misspelled name is an error that offers the near one."""
-        if not isinstance(data, Mapping):
-            raise RecipeError(f"{where}: a recipe of training is a table such as network: particles; got {data!r:.60}.")
-        values = dict(data)
-        _check_names(values, cls, where)
+        values = entries_of(cls, data, where)
         if "crops" in values:
-            crops = dict(values["crops"] or {})
-            _check_names(crops, CropOptions, f"crops in {where}")
+            crops = entries_of(CropOptions, values["crops"] or {}, f"crops in {where}")
             values["crops"] = CropOptions(**crops | ({"zoom": tuple(crops["zoom"])} if "zoom" in crops else {}))
         if "fit" in values:
             values["fit"] = FitOptions.from_dict(values["fit"] or {})
         return cls(**values)
-
-    def to_yaml(self) -> str:
-        """Return the text of a recipe file."""
-        return yaml.safe_dump(self.as_dict(), sort_keys=False)
-
-    @classmethod
-    def load(cls, path: Path | str) -> TrainRecipe:
-        """Return the recipe in a YAML file."""
-        try:
-            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")), where=str(path))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ReadError(f"cannot read the recipe of training {path}: {str(error).splitlines()[0]:.150}.") from error
-
-
-def _check_names(values: Mapping[str, Any], record: type, where: str) -> None:
-    known = [f.name for f in dataclasses.fields(record)]
-    for name in values:
-        if name not in known:
-            raise unknown_name(f"entry of {where}", str(name), known)
