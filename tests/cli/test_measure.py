@@ -612,6 +612,7 @@ def test_particles_that_touch_the_frame_are_dropped_and_the_rest_weighted(cli, t
     assert read_json(tmp_path / "all/a/summary.json")["d50"]["n"] == 5
 
 
+@pytest.mark.slow
 def test_samples_give_the_segmentation_its_share_over_all_images(cli, tmp_path):
     for k in range(2):
         write_tiff(tmp_path / f"in/{k}.tif", disks(SHAPE, *isolated_circles(SHAPE, N, median=MEDIAN, gsd=GSD, seed=k)))

@@ -18,6 +18,7 @@ def test_without_torch_it_is_one_line(cli, monkeypatch):
     assert len(ran.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_list_and_the_page_say_the_same(cli):
     pytest.importorskip("torch")
     data = json.loads(cli("networks", "--json").out)

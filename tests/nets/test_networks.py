@@ -110,11 +110,13 @@ class TestEvery:
         sum(m.square().mean() for m in (maps if isinstance(maps, tuple) else (maps,))).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [0.0, 0.3])
     @pytest.mark.parametrize("name", NETWORKS)
     def test_onnx_gives_what_torch_gives(self, name, rate):
         check_export(settled(thin(name, rate=rate)))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"pspnet", "deeplabv3+"}))
     def test_a_shift_of_the_image_shifts_the_maps(self, name):
         # By a multiple of the coarsest stride; away from the frame, as far as the network sees.
@@ -246,6 +248,7 @@ class TestCounts:
         full = 9 * (1 * 2 + 2 * 2 + 6 * 2 + 2 * 2) + 2
         assert operations_per_pixel(net) == full + 9 * (2 * 4 + 4 * 4) / 4
 
+    @pytest.mark.slow
     @needs_library
     def test_encoders_as_their_libraries_count_them(self):
         # torchvision's documentation: resnet18 11,689,512 and resnet152 60,192,808 with a last layer of 1000 classes.
@@ -284,6 +287,7 @@ def copy_weights(source, target):
 
 
 class TestUNet:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("depth", "kernel"), [(1, 3), (2, 3), (3, 3), (2, 5), (1, 7)])
     def test_how_far_it_sees_by_arithmetic(self, depth, kernel):
         # Back from an output pixel, level by level: a pair of kernels reaches 2 (k - 1) / 2 pixels of its stride; a
@@ -334,6 +338,7 @@ class TestUNetPlus:
         assert torch.equal(first, used)
         torch.testing.assert_close(used, torch.stack(branches).mean(0))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("branch", [1, 3])
     def test_fast_is_one_branch_of_the_same_weights_and_less_work(self, branch):
         accurate = settled(thin("unet++"))
@@ -379,6 +384,7 @@ class TestPSPNet:
         found = averaging(n, bins, x) @ x @ averaging(7, bins, x).T
         torch.testing.assert_close(found, functional.adaptive_avg_pool2d(x, bins))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["pspnet", "deeplabv3+"])
     def test_it_sees_the_whole_image(self, name):
         assert receptive_radius(thin(name), channels=2) is None

@@ -43,6 +43,7 @@ def own(kind, logits, seed=1):
     return torch.cat([logits, aside], dim=1), {"distance": torch.from_numpy(rng.random(shape))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "maps", "axes"), EVERY)
 def test_slope_is_that_of_finite_differences(kind, maps, axes):
     logits, target, weight, class_weight = scene(maps, axes, n=1)
