@@ -168,6 +168,7 @@ def test_json_is_the_file(data, tmp_path, cli):
     assert json.loads(ran.out)["ranked_by"] == "instance.map"
 
 
+@pytest.mark.slow
 def test_groups_are_drawn(data, tmp_path, cli):
     (tmp_path / "g.csv").write_text("id,specimen\n" + "".join(f"i{k},s{k // 2}\n" for k in range(N)))
     (tmp_path / "p.csv").write_text("image,dose\n" + "".join(f"i{k},{2**k}\n" for k in range(N)))
@@ -204,6 +205,7 @@ def test_failure_of_a_method_counts_as_an_empty_prediction(data, tmp_path, cli):
     assert [(f["method"], f["image"]) for f in found["failures"]] == [("p", "i3")]
 
 
+@pytest.mark.slow
 def test_labels_that_only_one_competitor_has_wrong_are_its_own_failure(data, tmp_path, cli):
     (tmp_path / "p").mkdir()
     for k in range(N):

@@ -340,6 +340,7 @@ def test_a_recipe_may_be_written_by_hand(cli, tmp_path):
     assert column(rows, "area") == pytest.approx([math.pi * (2 * r) ** 2 for _, _, r in THREE[1:]], rel=0.06)
 
 
+@pytest.mark.slow
 def test_a_volume_is_measured_in_three_dimensions(cli, tmp_path):
     """Balls of 8 and 11 voxels radius, planes as far apart as the pixels are wide."""
     planes, rows, cols = np.mgrid[:40, :60, :80]
@@ -431,6 +432,7 @@ class TestInputs:
     def folders(self, out):
         return sorted(row["folder"] for row in read_json(out / "summary.json")["images"])
 
+    @pytest.mark.slow
     def test_folder_glob_and_file_once_each(self, cli, tmp_path):
         for name in ("a.tif", "b.tif", "deep/c.tif"):
             write_tiff(tmp_path / "in" / name, three_disks())

@@ -16,6 +16,7 @@ def check(tmp_path, capfd, n_files, seed):
     assert min(outcomes["read"], outcomes["refused"]) > n_files / 10
 
 
+@pytest.mark.slow
 def test_damaged_files(tmp_path, capfd):
     check(tmp_path, capfd, 2100, seed=1)
 

@@ -256,6 +256,7 @@ class TestCounts:
             with torch.device("meta"):
                 assert count_parameters(build_encoder(name, 3, 5, 16)) == whole - (n * 1000 + 1000)
 
+    @pytest.mark.slow
     @needs_library
     def test_decoders_beside_those_of_the_library(self):
         import_torchvision()
