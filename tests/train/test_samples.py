@@ -42,6 +42,7 @@ def test_rare_classes_are_seen():
     classes = np.zeros((400, 400), np.uint8)
     classes[200:204, 100:104] = 1
     image = Labelled("a", "a", np.zeros((1, 400, 400), np.uint8), classes)
+    # By chance (64 + 4)^2 / 400^2 = 3 %; of the rare ones half are about the class, the others about the rest.
     for rare, low, high in ((0.0, 0.0, 0.12), (0.8, 0.3, 0.6)):
         samples = Samples([image], PLAIN, options=SampleOptions(side=64, rare=rare), augment=STILL)
         seen = np.mean([(samples.draw(i)[1] == 1).any() for i in range(200)])
@@ -123,6 +124,12 @@ def test_the_normalisation_is_that_of_all_finite_pixels():
         assert found.mean[c] == pytest.approx(np.nanmean(values))
         assert found.sd[c] == pytest.approx(np.nanstd(values))
     assert np.isfinite(found.apply(arrays[0])).all()
+    faint = 1e9 + rng.normal(0, 1e-3, (1, 60, 60))  # sums of squares about zero would say 0 or worse
+    images = [
+        Labelled(str(i), str(i), part, np.zeros((30, 60), np.uint8))
+        for i, part in enumerate((faint[:, :30], faint[:, 30:]))
+    ]
+    assert Normalisation.measured(images).sd[0] == pytest.approx(np.std(faint), rel=1e-3)  # 1e9 is known to 1e-7
     constant = Labelled("c", "c", np.full((1, 5, 5), 7), np.zeros((5, 5), np.uint8))
     assert Normalisation.measured([constant]) == Normalisation((7.0,), (1.0,))
 

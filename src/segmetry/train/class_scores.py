@@ -53,14 +53,13 @@ def judge_classes(
     known = np.ones(truth.shape, bool) if ignored is None else ~ignored
     truth = np.where(known, truth, 0).astype(np.uint8)
     found = probability.argmax(axis=0).astype(np.uint8)
-    ignore = None if ignored is None else ignored
     which = range(1, len(classes))
     ranked = which if len(classes) == 2 else range(len(classes))
     true_one = np.take_along_axis(probability, truth[None].astype(np.intp), axis=0)[0]
     return Judged(
-        count_classes(truth, found, classes=classes, ignore=ignore),
-        boundary_counts(truth, found, tolerance=2.0, classes=which, ignore=ignore),
-        tuple(count_scores(truth == k, np.clip(probability[k], 0, 1), ignore=ignore) for k in ranked),
+        count_classes(truth, found, classes=classes, ignore=ignored),
+        boundary_counts(truth, found, tolerance=2.0, classes=which, ignore=ignored),
+        tuple(count_scores(truth == k, np.clip(probability[k], 0, 1), ignore=ignored) for k in ranked),
         float((1 - true_one[known]).sum(dtype=np.float64)),
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from segmetry.io.card import Card
 from segmetry.nets.export import receptive_radius
 from segmetry.nets.table import build_network
+from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import Model, normalise
 from segmetry.segment.network import map_names, probabilities
 from segmetry.train.augment import IGNORED
@@ -76,7 +77,6 @@ class ClassTask:
             stride=1,
             multiple=built.multiple,
             receptive_radius=receptive_radius(built, channels=self.channels, n_axes=built.n_axes),
-            bytes_per_pixel=4.0 * 16 * self.channels,
             dropout=self.dropout,
             axes="YX" if built.n_axes == 2 else "ZYX",
             channels=self.channels,
@@ -95,10 +95,10 @@ class ClassTask:
     def sample(self, number: int) -> dict[str, np.ndarray]:
         """Return training sample `number`: image, target, dropout mask, and what the loss wants besides."""
         image, classes = self.samples.draw(number)
-        target = np.where(classes == IGNORED, IGNORE, classes.astype(np.int64))
+        target = as_target(classes)
         rng = np.random.default_rng([self.samples.seed, 3, number])
-        keep = [(rng.random(n) >= rate).astype(np.float32) / np.float32(1 - rate) for n, rate in self.dropout]
-        out = {"image": image, "target": target, "keep": np.concatenate([np.empty(0, np.float32), *keep])}
+        keep = draw_keep(self.dropout, 1, int(rng.integers(2**63)))[0]
+        out = {"image": image, "target": target, "keep": keep}
         for name, own in self.pixel_weight.items():
             weight = WEIGHT_MAPS[name].compute(target, **own).astype(np.float32)
             out["weight"] = out.get("weight", np.float32(1)) * weight
@@ -128,11 +128,10 @@ class ClassTask:
         judged, losses = [], []
         for image in self.held_out:
             maps = self.predict(network, device, image.pixels)
-            truth = np.asarray(image.classes)
-            ignored = truth == IGNORED
-            losses.append(self._loss_of_image(maps, np.where(ignored, IGNORE, truth.astype(np.int64))))
+            target = as_target(np.asarray(image.classes))
+            losses.append(self._loss_of_image(maps, target))
             probability = probabilities(maps[: len(map_names(self.classes))])
-            judged.append(judge_classes(truth, probability, self.classes, ignored=ignored))
+            judged.append(judge_classes(target, probability, self.classes, ignored=target == IGNORE))
         found = scores(pool(judged))
         return {"loss": round(float(np.mean(losses)), 5)} | found | {"score": found.get("mean_iou", 0.0)}
 
@@ -150,3 +149,8 @@ class ClassTask:
                 yield from network(*given).float().cpu().numpy()
 
         return Model(self.card, Path(), "torch", run).maps(normalise(self.card, np.asarray(pixels)))
+
+
+def as_target(classes: np.ndarray) -> np.ndarray:
+    """Return classes of 8 bits as losses want them: int64, `IGNORE` where nobody labelled."""
+    return np.where(classes == IGNORED, IGNORE, classes.astype(np.int64))

@@ -115,16 +115,16 @@ class Normalisation:
             raise ShapeMismatchError(f"the images have unlike numbers of channels: {sorted(channels)}.")
         means, sds = [], []
         for c in range(channels.pop()):
-            n = total = squares = 0.0
+            n, mean, squares = 0, 0.0, 0.0
             for image in images:
                 planes = image.pixels[c] if image.classes.ndim == 3 else image.pixels[c : c + 1]
                 for plane in planes:
                     values = np.asarray(plane, np.float64)
                     values = values[np.isfinite(values)]
-                    n, total, squares = n + values.size, total + values.sum(), squares + (values * values).sum()
-            mean = total / max(n, 1)
+                    if values.size:
+                        n, mean, squares = _joined((n, mean, squares), values)
             means.append(float(mean))
-            sds.append(float(np.sqrt(max(squares / max(n, 1) - mean * mean, 0))) or 1.0)
+            sds.append(float(np.sqrt(squares / max(n, 1))) or 1.0)
         return cls(tuple(means), tuple(sds))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -166,8 +166,7 @@ class Samples:
         self.images, self.normalisation, self.seed = list(images), normalisation, seed
         self.options, self.augment = options or SampleOptions(), augment or AugmentOptions()
         rng = np.random.default_rng([seed, 0])
-        self._places = [_remember(image.classes, rng) for image in self.images]
-        self._labelled = [_share_labelled(image.classes) for image in self.images]
+        self._places, self._labelled = zip(*(_remember(image.classes, rng) for image in self.images), strict=True)
         self._by_class: dict[int, list[int]] = {}
         for i, places in enumerate(self._places):
             for k in places:
@@ -263,17 +262,26 @@ class Samples:
         return [(i, np.array(place)) for place in itertools.product(*axes)]
 
 
-def _remember(classes: Any, rng: np.random.Generator) -> dict[int, np.ndarray]:
-    """Return places (n, axes) of every class that occurs in a label image, some thousand of each."""
+def _joined(so_far: tuple[int, float, float], values: np.ndarray) -> tuple[int, float, float]:
+    """Return number, mean and sum of squares about the mean, with further values (Chan, Golub & LeVeque 1983).
+
+    Sums of squares about zero would lose the deviation of bright images of little contrast.
+    """
+    n, mean, squares = so_far
+    more, there = values.size, float(values.mean())
+    apart, total = there - mean, n + more
+    inside = float(np.square(values - there).sum())
+    return total, mean + apart * more / total, squares + inside + apart * apart * n * more / total
+
+
+def _remember(classes: Any, rng: np.random.Generator) -> tuple[dict[int, np.ndarray], float]:
+    """Return places (n, axes) of every class in a label image, some thousand of each, and the share that is labelled."""
     values = np.asarray(classes)
+    counts = np.bincount(values.ravel(), minlength=256)
     out = {}
-    for k in np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:IGNORED]):
+    for k in np.flatnonzero(counts[:IGNORED]):
         flat = np.flatnonzero(values == k)
         if flat.size > N_PLACES:
             flat = np.sort(rng.choice(flat, N_PLACES, replace=False))
         out[int(k)] = np.stack(np.unravel_index(flat, values.shape), -1).astype(np.int32)
-    return out
-
-
-def _share_labelled(classes: Any) -> float:
-    return float(np.mean(np.asarray(classes) != IGNORED))
+    return out, 1 - counts[IGNORED] / values.size
