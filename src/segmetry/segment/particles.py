@@ -377,13 +377,16 @@ def _touching(labels: np.ndarray) -> int:
 
 
 def _by_others(card: Card) -> list[str]:
-    """Return the remark on a promise that was made on what other models found, those of cross-validation."""
-    models = card.post.get("calibrated_on", {}).get("models", [card.sha256])
-    if card.sha256 in models:
+    """Return the remark on a promise that rests on what other models found, those of cross-validation."""
+    # Promises may rest on more models than the map of scores does.
+    made = card.post.get("promised_on") or card.post.get("calibrated_on", {})
+    models = made.get("models", [card.sha256])
+    if set(models) == {card.sha256}:
         return []
+    which = "others" if card.sha256 not in models else f"this one and {len(models) - 1} more"
     return [
-        f"the promise was proved for {len(models)} models that each learned from a part of this one's images; that it "
-        "holds for this one too is an assumption."
+        f"the promise was proved for {len(models)} models ({which}) that each learned from a part of the same images; "
+        "that it holds for this one by itself is an assumption."
     ]
 
 
