@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def scored_fold(model: Path, examples: Sequence[Example], out: Path, fold: int) -> list[Scored]:
     """Return what may be a particle in each image, with raw scores; kept in a file."""
-    path = out / f"masked-{fold}-{len(examples)}-{read_card(model).sha256[:12]}.npz"
+    sha256 = read_card(model).sha256
+    path = out / f"masked-{fold}-{len(examples)}-{sha256[:12]}.npz"
     if not path.exists():
         found = score_examples(model, examples)
         names = ("scores", "right", "n_truth")
@@ -107,6 +108,7 @@ def scored_fold(model: Path, examples: Sequence[Example], out: Path, fold: int) 
             Scored(
                 ScoredImage(data[f"scores-{i}"], data[f"right-{i}"], int(data[f"n_truth-{i}"]), e.group),
                 float(data["border"][i]),
+                sha256,
             )
             for i, e in enumerate(examples)
         ]

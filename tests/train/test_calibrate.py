@@ -1,5 +1,7 @@
 """Calibration of a model on scored images: by hand, and what it means on simulated scores."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -36,16 +38,33 @@ def simulated(n_images, seed):
 
 def test_scores_become_chances():
     shifts = np.random.default_rng(1).normal(0, 0.8, 200)
-    post = calibration([Scored(s, shift) for s, shift in zip(simulated(200, 0), shifts)])
+    post = calibration([Scored(s, shift, "a") for s, shift in zip(simulated(200, 0), shifts)])
     assert post["border"] == pytest.approx(0.8, rel=0.15)  # of 200 normal shifts
     score_map = ScoreMap.from_dict(post["score_map"])
     raw = np.linspace(0.4, 0.95, 12)
     np.testing.assert_allclose(score_map.apply(raw), raw**2, atol=0.05)
-    assert post["calibrated_on"] == {"images": 200, "groups": 100}
+    assert post["calibrated_on"] == post["promised_on"] == {"images": 200, "groups": 100, "models": ["a"]}
     # Of particles of chance p, keeping them pays where p beats the share of the union that is right.
     assert 0.2 < post["threshold"] < 0.6
     alphas = [p["alpha"] for p in post["promises"] if p["kind"] == "false" and p["threshold"] is not None]
     assert 0.2 in alphas
+
+
+def test_promises_rest_on_more_than_the_rest_of_the_card():
+    """What another model found has a part in the promises alone."""
+    own = [Scored(s, 0.4, "own") for s in simulated(60, 0)]
+    # Another scale of scores, and wider borders: seen at once if it were mixed in.
+    others = [
+        Scored(dataclasses.replace(s, scores=s.scores / 2, group=f"other-{s.group}"), 3.0, "other")
+        for s in simulated(80, 1)
+    ]
+    alone, pooled = calibration(own), calibration(own, promised=own + others)
+    for name in ("passes", "border", "score_map", "threshold", "calibrated_on"):
+        assert pooled[name] == alone[name]
+    assert pooled["promises"] == calibration(own + others)["promises"] != alone["promises"]
+    assert {p["n_images"] for p in pooled["promises"]} == {140}
+    assert pooled["calibrated_on"] == {"images": 60, "groups": 30, "models": ["own"]}
+    assert pooled["promised_on"] == {"images": 140, "groups": 70, "models": ["own", "other"]}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,6 +118,6 @@ def test_a_blank_image_has_no_particle_to_score():
 
 def test_nothing_right_says_nothing_of_the_border():
     wrong = [ScoredImage(np.array([0.5, 0.9]), np.array([False, False]), 3, f"paper-{i}") for i in range(4)]
-    post = calibration([Scored(s, np.nan) for s in wrong])
+    post = calibration([Scored(s, np.nan, "a") for s in wrong])
     assert "border" not in post
     assert "threshold" in post

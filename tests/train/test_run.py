@@ -80,38 +80,60 @@ def test_a_fold_keeps_groups_whole(examples):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_folds_calibrate_a_model_that_learned_from_all(tmp_path, examples, monkeypatch):
-    """What each found on the images it had not seen is put together: all images, each by the model that held it out."""
+def test_folds_calibrate_each_other_and_a_model_that_learned_from_all(tmp_path, examples, monkeypatch):
+    """Each image is scored by the model that held it out; chances rest on the run's own fold where it has one."""
     folds = [tmp_path / f"fold-{k}" for k in (0, 1)]
-    cards = [
-        read_card(train(dataclasses.replace(SMALL, fold=k), examples, run, workers=0)) for k, run in enumerate(folds)
-    ]
+    recipes = [dataclasses.replace(SMALL, fold=k) for k in (0, 1)]
+    unseen = [{e.name for e in split(examples, recipe)[1]} for recipe in recipes]
     scored = []
 
-    def score(model, unseen):
-        scored.append((read_card(model).sha256, {e.name for e in unseen}))
-        rng = np.random.default_rng(0)
-        right = rng.random((len(unseen), 20)) < 0.8
-        return [Scored(ScoredImage(rng.random(20), r, 20, e.group), 0.5) for r, e in zip(right, unseen, strict=True)]
+    def score(model, held_out):
+        sha = read_card(model).sha256
+        scored.append((sha, {e.name for e in held_out}))
+        rng = np.random.default_rng(len(held_out))
+        right = rng.random((len(held_out), 20)) < 0.8
+        return [
+            Scored(ScoredImage(rng.random(20), r, 20, e.group), float(model.parent.name[-1] == "1"), sha)
+            for r, e in zip(right, held_out, strict=True)
+        ]
 
     monkeypatch.setattr("segmetry.train.run.score_examples", score)
+
+    def run(recipe, folder, **more):
+        scored.clear()
+        return read_card(train(recipe, examples, folder, workers=0, **more))
+
+    def origin(*cards):
+        names = set().union(*(unseen[cards_of_folds.index(card)] for card in cards))
+        groups = {e.group for e in examples if e.name in names}
+        return {"images": len(names), "groups": len(groups), "models": [card.sha256 for card in cards]}
+
+    first, other = cards_of_folds = [run(recipe, folder) for recipe, folder in zip(recipes, folds, strict=True)]
+    assert other.post["calibrated_on"] == other.post["promised_on"] == origin(other)
+    # A finished run is calibrated anew: its own fold says what it said, the promises rest on both.
+    both = run(recipes[1], folds[1], calibrate_with=folds[:1])
+    assert scored == [(other.sha256, unseen[1]), (first.sha256, unseen[0])]
+    assert (both.post["calibrated_on"], both.post["promised_on"]) == (origin(other), origin(other, first))
+    for name in ("passes", "border", "score_map", "threshold"):
+        assert both.post[name] == other.post[name]
+    assert {p["n_images"] for p in both.post["promises"]} == {6}
+    # One that learned from all has no images of its own.
     everything = dataclasses.replace(SMALL, fold=None)
-    card = read_card(train(everything, examples, tmp_path / "all", workers=0, calibrate_with=folds))
+    card = run(everything, tmp_path / "all", calibrate_with=folds)
     assert card.training["images"] == 6
-    assert card.post["calibrated_on"] == {"images": 6, "groups": 3, "models": [one.sha256 for one in cards]}
-    assert [sha for sha, _ in scored] == [one.sha256 for one in cards]
-    for (_, names), k in zip(scored, (0, 1), strict=True):
-        assert names == {e.name for e in split(examples, dataclasses.replace(SMALL, fold=k))[1]}
+    assert [one for one in scored if one[1]] == [(first.sha256, unseen[0]), (other.sha256, unseen[1])]
+    assert card.post["calibrated_on"] == card.post["promised_on"] == origin(first, other)
 
     def refuse(text, runs, recipe=everything, of=examples):
         with pytest.raises(OptionError, match=text):
             train(recipe, of, tmp_path / "new", workers=0, calibrate_with=runs)
         assert not (tmp_path / "new").exists(), "said before hours of training"
 
-    refuse("the same fold", [folds[0], folds[0]])
-    refuse("leave out the fold", folds, SMALL)
-    refuse("leave out the fold", folds, TrainRecipe(network="bpartis"))
+    refuse("held out fold 0", [folds[0], folds[0]])
+    refuse("held out fold 0", folds, recipes[0])
+    refuse("not calibrated", folds, TrainRecipe(network="bpartis"))
     refuse("differ in that only", folds, dataclasses.replace(everything, scenes=3))
+    refuse("differ in that only", folds[1:], dataclasses.replace(recipes[0], scenes=3))
     refuse("differ in that only", [tmp_path / "all"])
     refuse("other images", folds, of=[*examples[:-1], dataclasses.replace(examples[-1], name="renamed")])
 
@@ -198,5 +220,6 @@ def test_the_command(tmp_path, capfd):
     card = json.loads(capfd.readouterr().out)
     assert card["task"] == "particles"
     assert card["training"]["images"] == 2
+    assert card["post"] == {}, "no image is left to calibrate on"
     assert main([*args, *small, "--set", "stps=2"]) == 2
     assert "steps" in capfd.readouterr().err

@@ -282,7 +282,7 @@ def train(
         typer.Option(
             "--calibrate-with",
             metavar="RUN",
-            help="A run of the same recipe with --fold, for one that learns from all. May be repeated.",
+            help="A run of this recipe with another --fold: promises rest on what it held out too. May be repeated.",
         ),
     ] = None,
     json_: Json = False,

@@ -36,10 +36,13 @@ class Scored(NamedTuple):
     border : float
         Mean over the right particles of found minus true equivalent radius, in px of the network's input; nan where
         none is right.
+    model : str
+        SHA-256 of the network that scored it.
     """
 
     image: ScoredImage
     border: float
+    model: str
 
 
 def score_examples(model: Path, examples: Iterable[Example]) -> list[Scored]:
@@ -62,15 +65,15 @@ def score_examples(model: Path, examples: Iterable[Example]) -> list[Scored]:
         raw = Path(work) / "model"
         write_model_folder(raw, dataclasses.replace(read.card, post=SEARCH), read.onnx)
         method = Particles(model=str(raw), refine=False)
-        return [_score(method, e) for e in examples]
+        return [_score(method, e, read.card.sha256) for e in examples]
 
 
-def _score(method: Particles, e: Example) -> Scored:
+def _score(method: Particles, e: Example, model: str) -> Scored:
     truth = e.labels.astype(np.int32)
     found = segment(Image(e.pixels, name=e.name, ignore=e.ignore), method)
     scores = found.scores if found.scores is not None else ()  # a blank image
     image = score_image(truth, found.labels, scores, group=e.group)
-    return Scored(image, found.info.get("zoom", math.nan) * _border_shift(truth, found.labels))
+    return Scored(image, found.info.get("zoom", math.nan) * _border_shift(truth, found.labels), model)
 
 
 def _border_shift(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -85,23 +88,28 @@ def _border_shift(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.mean(found - true))
 
 
-def calibration(results: Sequence[Scored]) -> dict[str, Any]:
+def calibration(results: Sequence[Scored], *, promised: Sequence[Scored] | None = None) -> dict[str, Any]:
     """Return what a model's card says of thresholds: map of scores, best threshold, promises.
 
     Parameters
     ----------
     results : sequence of Scored
         Of images that the model (or, in cross-validation, the model that scored them) was not trained on.
+    promised : sequence of Scored, optional
+        What the promises rest on; `results` unless told. More publications can promise more: those that a model of the
+        same recipe has not seen, scored by that one, can stand beside `results`.
 
     Returns
     -------
     post : dict
         How the method searches (`SEARCH`), and where anything was found: ``score_map``, raw score to chance of being
         right; ``threshold``, the chance from which on particles are kept (best mean TP / (TP + FP + FN) over the
-        images); ``promises`` on raw scores; ``border``, standard uncertainty of a shift that all contours of an image
-        share (px of the network's input): a 1.96th of what 95 % of the images stay below, left out where nothing is
-        right; and what it rests on.
+        images); ``border``, standard uncertainty of a shift that all contours of an image share (px of the network's
+        input): a 1.96th of what 95 % of the images stay below, left out where nothing is right; ``promises`` on raw
+        scores; and the images, groups and models that these rest on, ``calibrated_on`` and, the promises,
+        ``promised_on``.
     """
+    promised = results if promised is None else promised
     scored = [r.image for r in results]
     scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
     if not scores.size:
@@ -115,8 +123,18 @@ def calibration(results: Sequence[Scored]) -> dict[str, Any]:
         **border,
         "score_map": score_map.as_dict(),
         "threshold": best_threshold([dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in scored]),
-        "promises": [p.as_dict() for p in promise_table(scored)],
-        "calibrated_on": {"images": len(scored), "groups": len({s.group for s in scored})},
+        "promises": [p.as_dict() for p in promise_table([r.image for r in promised])],
+        "calibrated_on": _origin(results),
+        "promised_on": _origin(promised),
+    }
+
+
+def _origin(results: Sequence[Scored]) -> dict[str, Any]:
+    """Return how many images and groups were scored, and by which models."""
+    return {
+        "images": len(results),
+        "groups": len({r.image.group for r in results}),
+        "models": list(dict.fromkeys(r.model for r in results)),
     }
 
 

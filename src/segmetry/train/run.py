@@ -60,18 +60,21 @@ def split(examples: Sequence[Example], recipe: TrainRecipe) -> tuple[list[Exampl
 
 
 def fold_models(recipe: TrainRecipe, examples: Sequence[Example], runs: Sequence[Path]) -> dict[Path, list[Example]]:
-    """Return the models of runs that each held out a fold, with the images that each has not seen; see `train`."""
-    if runs and (recipe.fold is not None or recipe.network != "particles"):
-        raise OptionError("other runs calibrate a network 'particles' that learns from all images; leave out the fold.")
+    """Return the models of runs that held out other folds, with the images that each has not seen; see `train`."""
+    if runs and recipe.network != "particles":
+        raise OptionError(f"train: a network {recipe.network!r} is not calibrated; leave out the runs to do it with.")
     found: dict[Path, list[Example]] = {}
-    folds_seen = set()
+    taken = {recipe.fold}
     for run in runs:
         other = TrainRecipe.load(run / "recipe.yaml")
-        if other.fold is None or dataclasses.replace(other, fold=None) != recipe:
+        if other.fold is None or dataclasses.replace(other, fold=recipe.fold) != recipe:
             raise OptionError(f"{run}: is no run of this recipe with a fold; name runs that differ in that only.")
-        if other.fold in folds_seen:
-            raise OptionError(f"{run}: held out the same fold as another run to calibrate with; name each fold once.")
-        folds_seen.add(other.fold)
+        if other.fold in taken:
+            raise OptionError(
+                f"{run}: held out fold {other.fold}, as this run or one named before it; name runs of other folds: "
+                "each image counts once, scored by a network that has not seen it."
+            )
+        taken.add(other.fold)
         training, held_out = split(examples, other)
         if read_card(run / MODEL).training.get("data_sha256") != hash_examples(training):
             raise OptionError(f"{run}: learned from other images or groups; calibrate with runs on these same ones.")
@@ -202,16 +205,17 @@ def train(
     progress : callable, optional
         Told the step, the number of steps, and the latest losses.
     calibrate_with : sequence of Path
-        Runs of the same recipe on the same images, each without a fold of its own: a network that has learned from all
-        images is calibrated with what these found on those they had not seen.
+        Runs of the same recipe on the same images that held out other folds. The promises rest on what this network
+        and these found, each on the images that it had not seen; chances, threshold and border on what this one found.
+        A network that has learned from all images has found nothing of that kind: all then rests on the others.
 
     Raises
     ------
     OptionError
         If the folder holds a run of another recipe, there are too few groups for the folds, or a run to calibrate with
-        is of another recipe or of other images.
+        is of another recipe or of other images, or held out a fold that is taken.
     """
-    judges = fold_models(recipe, examples, calibrate_with)
+    siblings = fold_models(recipe, examples, calibrate_with)
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "recipe.yaml"
     if kept.exists() and TrainRecipe.load(kept) != recipe:
@@ -228,11 +232,9 @@ def train(
     seconds = time_taken(folder, recipe.fit.batch)
     card = make_card(recipe, exported, training, held_out, made, name=name or recipe.network, seconds=seconds)
     write_model_folder(folder / MODEL, card, exported.onnx)
-    if held_out and recipe.network == "particles":
-        judges = {folder / MODEL: held_out}
-    if judges:
-        post = calibration([one for model, unseen in judges.items() for one in score_examples(model, unseen)])
-        if "calibrated_on" in post:
-            post["calibrated_on"]["models"] = [read_card(model).sha256 for model in judges]
+    if recipe.network == "particles" and (held_out or siblings):
+        own = score_examples(folder / MODEL, held_out)
+        others = [one for model, unseen in siblings.items() for one in score_examples(model, unseen)]
+        post = calibration(own or others, promised=own + others)
         write_model_folder(folder / MODEL, dataclasses.replace(card, post=post), exported.onnx)
     return folder / MODEL
