@@ -127,9 +127,13 @@ def test_a_share_of_the_area_ends_at_one():
     labels = np.zeros((100, 100), np.int32)
     for k, (row, col) in enumerate(((2, 2), (52, 2), (2, 52), (52, 52)), start=1):
         labels[row : row + 44, col : col + 44] = k
-    share = summarise(measure(labels), frame_shape=labels.shape, calibration=Calibration.unknown())["area_fraction"]
-    assert share.value == pytest.approx(4 * 44**2 / 1e4)
-    assert share.low < share.value < share.high <= 1
+    table = measure(labels)
+    for more in ({}, {"border": 4.0}, {"samples": [table, table, table[:3]], "border": 4.0}):
+        found = summarise(table, frame_shape=labels.shape, calibration=Calibration.unknown(), **more)
+        share = found["area_fraction"]
+        assert share.value == pytest.approx(4 * 44**2 / 1e4)
+        assert share.low < share.value < share.high <= 1
+        assert "samples" not in more or share.value < share.this_image.high <= 1
 
 
 def test_a_frame_that_cuts_every_particle_knows_no_density():

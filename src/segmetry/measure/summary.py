@@ -212,11 +212,9 @@ class _Place:
         return none._replace(high=none.high / float(np.prod(room)), note=note)
 
     def fraction(self, table: pd.DataFrame, level: float) -> Counting:
-        """Return the share that all particles cover; as a share it ends at 1."""
-        found = number_density(
-            self.points(table), self.sides, weights=table[self.content].to_numpy(float) / self.seen, level=level
-        )
-        return found._replace(high=max(min(found.high, 1.0), found.value)) if math.isfinite(found.high) else found
+        """Return the share that all particles cover."""
+        weights = table[self.content].to_numpy(float) / self.seen
+        return number_density(self.points(table), self.sides, weights=weights, level=level)
 
     def estimates(
         self,
@@ -241,6 +239,7 @@ class _Place:
                 rel_uncertainty=rel,
                 sample_values=[counting(t, level).value for t in samples],
                 border_values=[counting(t, level).value for t in moved if name not in ("count", "number_density")],
+                most=1.0 if counting == self.fraction else math.inf,
                 level=level,
             )
             for name, unit, power, counting in wanted

@@ -178,6 +178,7 @@ def combine(
     sample_values: Sequence[float] = (),
     border_values: Sequence[float] = (),
     positive: bool = True,
+    most: float = math.inf,
     level: float = 0.95,
 ) -> Estimate:
     """Return the estimate whose interval joins counting, segmentation, border and pixel size.
@@ -198,6 +199,8 @@ def combine(
         The same statistic with all borders one standard uncertainty further in, and further out (Gaussian).
     positive : bool
         Join on the logarithmic scale, where causes multiply; else on the linear one.
+    most : float
+        Largest value that there can be: 1 for a share. Intervals end there.
     level : float
         Coverage of the interval.
 
@@ -244,10 +247,13 @@ def combine(
         notes.append("the border's share is unknown")
     common = Arms(*(math.hypot(*(getattr(p, side) for p in parts.values())) for side in Arms._fields))
 
+    def within(low: float, high: float) -> Interval:
+        return Interval(low, min(high, max(most, value)))
+
     def around(arms: Arms) -> Interval:
         if log:
-            return Interval(value * math.exp(-arms.below), value * _exp(arms.above))
-        return Interval(
+            return within(value * math.exp(-arms.below), value * _exp(arms.above))
+        return within(
             max(value - arms.below, 0.0) if positive and value >= 0 else value - arms.below, value + arms.above
         )
 
@@ -256,7 +262,7 @@ def combine(
     method, contributions, ends = counting.method, {}, Interval(math.nan, math.nan)
     if math.isfinite(value) and math.isfinite(low) and math.isfinite(high):
         own = Arms(max(to(value) - to(low), 0.0), max(to(high) - to(value), 0.0))
-        ends = Interval(low, high)
+        ends = within(low, high)
         if max(common) > 0:
             ends = around(Arms(math.hypot(own.below, common.below), math.hypot(own.above, common.above)))
         parts = {"counting": own} | parts
