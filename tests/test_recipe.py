@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import tiny_onnx
 
 from segmetry import Image
 from segmetry.batch import hash_file, is_done
 from segmetry.errors import OptionError
+from segmetry.io.model_folder import write_model_folder
 from segmetry.pipeline import analyse
 from segmetry.recipe import Recipe
 
@@ -69,6 +71,16 @@ class TestOptions:
         recipe = Recipe.build("particles", options={"seed": 7})
         assert (recipe.method.seed, recipe.statistics.seed) == (7, 7)
         assert Recipe.build("otsu", options={"seed": 7}).statistics.seed == 7, "otsu has none"
+
+    def test_the_seed_is_for_the_method_of_a_folder_too(self, tmp_path):
+        kernel = tiny_onnx.weights(size=3, n_maps=3)
+        card = tiny_onnx.tiny_card(kernel, classes=("a", "b", "c"))
+        write_model_folder(tmp_path / "net", card, tiny_onnx.tiny(kernel))
+        recipe = Recipe.build(str(tmp_path / "net"), options={"seed": 7, "samples": 2})
+        assert (recipe.method.name, recipe.method.seed, recipe.statistics.seed) == ("network", 7, 7)
+        assert recipe.method.model == str(tmp_path / "net")
+        with pytest.raises(OptionError, match=r"option of network 'sample'.*samples"):
+            Recipe.build(str(tmp_path / "net"), options={"sample": 2})
 
     def test_those_of_a_recipe_hold_unless_they_are_changed(self):
         text = "segment: {method: particles, samples: 4, seed: 5}\nstatistics: {seed: 6, level: 0.8}\n"

@@ -15,6 +15,7 @@ import segmetry
 from segmetry.errors import OptionError, ReadError, RecipeError, SegmetryError, unknown_name
 from segmetry.segment import METHODS, Method, method_from
 from segmetry.segment.auto import CHOICE, Auto
+from segmetry.segment.table import method_named
 from segmetry.types import Calibration
 
 Scale = Literal["auto", "metadata", "bar", "none"]
@@ -136,17 +137,15 @@ class Recipe:
         name, given = method or self.method.name, dict(options or {})
         own = {k: v for k, v in given.items() if k not in STATISTICS_OPTIONS}
         kept = {k: v for k, v in self.method.as_dict().items() if k != "method"} if name == self.method.name else {}
-        chosen = CHOICE[2] if name == Auto.name and own else METHODS.get(name)
+        chosen, model = (CHOICE[2], {}) if name == Auto.name and own else method_named(name)
         named = name != Auto.name and (method is not None or self.named)
-        if chosen is not None:
-            known = {f.name for f in fields(chosen)}
-            for key in own:
-                if key not in known:
-                    raise _unknown_option(key, chosen, named=name != Auto.name)
-            own |= {k: v for k, v in given.items() if k in known}
-            name = chosen.name
+        known = {f.name for f in fields(chosen)}
+        for key in own:
+            if key not in known:
+                raise _unknown_option(key, chosen, named=name != Auto.name)
+        own |= {k: v for k, v in given.items() if k in known}
         statistics = replace(self.statistics, **{k: v for k, v in given.items() if k in STATISTICS_OPTIONS})
-        return replace(self, method=method_from(name, kept | own), statistics=statistics, named=named)
+        return replace(self, method=chosen.from_options(kept | model | own), statistics=statistics, named=named)
 
     def for_ndim(self, ndim: int) -> Recipe:
         """Return the recipe for an image of so many axes: ``auto`` becomes the method that it stands for."""

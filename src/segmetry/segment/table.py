@@ -77,9 +77,14 @@ def method_from(name: str | Mapping[str, Any] | Method, options: Mapping[str, An
             raise OptionError("a method as data needs its name: {'method': 'hybrid', ...}.")
     else:
         data = {"method": name}
-    key = data.pop("method")
-    if key not in METHODS:
-        if not names_folder(str(key)):
-            raise unknown_name("method", key, METHODS)
-        key, data = METHOD_OF[read_card(key).task], data | {"model": str(key)}
-    return METHODS[key].from_options(data | dict(options or {}))
+    method, model = method_named(str(data.pop("method")))
+    return method.from_options(data | model | dict(options or {}))
+
+
+def method_named(name: str) -> tuple[type[Method], dict[str, str]]:
+    """Return a method by its name, or by the folder of a trained model, which is then an option of it."""
+    if name in METHODS:
+        return METHODS[name], {}
+    if not names_folder(name):
+        raise unknown_name("method", name, METHODS)
+    return METHODS[METHOD_OF[read_card(name).task]], {"model": name}
