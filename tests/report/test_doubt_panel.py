@@ -84,6 +84,15 @@ def test_the_page_shows_the_maps(doubted, tmp_path):
     assert text.count('class="ramp"') == 3
     assert 'href="#doubt"' in text
     assert f"score below {DOUBTFUL:g}" in text
+    assert "Particle or not, from" in text
+
+
+def test_the_doubt_of_classes_is_about_the_class(doubted, tmp_path):
+    classes = dataclasses.replace(doubted.segmentation, kind="semantic", classes=("a", "b", "c"))
+    result = dataclasses.replace(doubted, segmentation=classes)
+    text = report(result, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Which class, from" in text
+    assert "Particle or not" not in text
 
 
 def test_doubtful_particles_are_dotted():

@@ -139,6 +139,7 @@ def image_page(result: Result, drawn: Drawn) -> str:
         drawing=data_uri("png", encode_drawing(drawn.layers.drawing)),
         targets=targets,
         doubt=doubt_panels(result.maps),
+        classes=result.segmentation.kind == "semantic",
         legend=drawn.legend,
         max_numbers=MAX_NUMBERS,
         method_words=page.method_words(result),

@@ -174,8 +174,8 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     used = {r["recipe"]["segment"]["method"]: r["recipe"]["segment"] for r in batch.rows}
     for method in used.values() or (batch.recipe.as_dict()["segment"],):
         _say_segmentation(write, method, {})
-    ndim = max((len((row.get("pixel_size") or {}).get("spacing") or ()) for row in batch.rows), default=2)
-    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), max(ndim, 2), "these images")
+    ndim = max((len(row["shape"]) for row in batch.rows), default=2)
+    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), ndim, "these images")
     _say_recipe(write, provenance.as_dict())
     return write.done()
 
@@ -247,17 +247,16 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
     model, contours, promise = (info.get(k) or {} for k in ("model", "contours", "promise"))
     if "version" in model:
-        write.say(
-            f"the network was {model['name']} {model['version']} (SHA-256 {model['sha256'][:12]}…), run by "
-            f"{info.get('engine', 'ONNX Runtime')}."
-        )
+        names = [f"{m['name']} {m['version']} (SHA-256 {m['sha256'][:12]}…)" for m in info.get("ensemble", (model,))]
+        mean = f"s, whose maps were averaged, were {_and(names)}" if len(names) > 1 else f" was {names[0]}"
+        write.say(f"the network{mean}, run by {info.get('engine', 'ONNX Runtime')}.")
     if contours.get("on_edge"):
         n = contours["on_edge"] + contours["as_labelled"]
         write.say(
-            f"the contours of {contours['on_edge']} of {plural(n, 'particle')} were moved to the half-height of their "
-            "edge; the others have no clear edge and stay as drawn."
+            f"the contours of {contours['on_edge']} of {plural(n, 'particle')} were placed where a model of a blurred "
+            "edge fits the grey across them; the others have no clear edge and stay as drawn."
             if contours["as_labelled"]
-            else "contours were moved to the half-height of their edges."
+            else "contours were placed where a model of a blurred edge fits the grey across them."
         )
     if promise:
         what = "false" if promise["kind"] == "false" else "missed"
@@ -316,7 +315,8 @@ def _say_statistics(
         if shares:
             write.say(f"the variance behind the interval of D50 is due to {_and(shares)}.")
         if "segmentation" not in d50.contributions:
-            write.say("how sure the segmentation is was not known, and is not part of it.")
+            less = ", apart from a shift that all outlines share," if "border" in d50.contributions else ""
+            write.say(f"how sure the segmentation is{less} was not known, and is not part of it.")
     own = d50.this_image
     if own is not None and np.isfinite(own.low) and np.isfinite(own.high):
         narrow = print_estimate(d50.value, own.low, own.high, d50.unit).interval
