@@ -31,10 +31,10 @@ from segmetry.evaluate.promise import promise_false_share, promise_misses
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.io import write_labels
+from segmetry.io.json_file import plain
 from segmetry.io.model_folder import read_card, read_model_folder, write_model_folder
 from segmetry.measure import distribution, measure, summarise
 from segmetry.measure.segmentation_share import sample_tables
-from segmetry.pipeline import plain
 from segmetry.segment import segment
 from segmetry.segment.foreground import number_regions
 from segmetry.train.calibrate import Scored, calibration, score_examples

@@ -16,9 +16,10 @@ import numpy as np
 
 from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
+from segmetry.io.json_file import plain, write_json
 from segmetry.io.samples import COLUMNS, SAMPLES_FILE, read_samples
 from segmetry.measure.segmentation_share import border_of
-from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance, plain, write_json
+from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance
 from segmetry.recipe import Recipe
 from segmetry.types import Calibration, Estimate
 from segmetry.units import convert

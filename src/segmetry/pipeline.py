@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import time
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import numpy as np
 
 import segmetry
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
-from segmetry.io.atomic import atomic
+from segmetry.io.json_file import plain, write_json
 from segmetry.io.ome_tiff import MAPS_FILE, write_maps
 from segmetry.io.samples import SAMPLES_FILE, write_samples
 from segmetry.measure import (
@@ -298,14 +297,6 @@ def write_numbers(result: Result, folder: Path) -> None:
     write_json(folder / "summary.json", result.summary())
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write data as JSON, whole or not at all; nan and infinity, which JSON does not know, become null."""
-    with atomic(path) as temporary:
-        temporary.write_text(
-            json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
-
-
 def hash_pixels(pixels: np.ndarray) -> str:
     """Return the SHA-256 of an array: its type, shape and bytes."""
     digest = hashlib.sha256(f"{pixels.dtype.str}{pixels.shape}".encode())
@@ -321,20 +312,3 @@ def _package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def plain(value: Any) -> Any:
-    """Return the value in types that JSON knows."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)

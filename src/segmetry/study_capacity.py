@@ -17,7 +17,7 @@ from segmetry.batch import describe_error, run
 from segmetry.errors import OptionError
 from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.uncertain import mean_over_images
-from segmetry.pipeline import write_json
+from segmetry.io.json_file import write_json
 from segmetry.recipe import Recipe
 from segmetry.study_sweep import Sweep, SweepWork, bounds_of_scores, load_sweep
 from segmetry.study_threshold import HEADLINE, fold_of, pick_on_others, values_at

@@ -28,8 +28,8 @@ from segmetry.evaluate.published import published_emps
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.io import calibrate, read, read_labels, write_labels
 from segmetry.io.card import Card
+from segmetry.io.json_file import write_json
 from segmetry.io.model_folder import read_model_folder, resolve_model
-from segmetry.pipeline import write_json
 from segmetry.recipe import Recipe
 from segmetry.segment import METHODS, Method, segment
 from segmetry.trials import Trial

@@ -25,11 +25,11 @@ from segmetry.evaluate.combining import same_classes
 from segmetry.evaluate.judgement import ImageScores, Rules, judge
 from segmetry.evaluate.properties import image_properties, object_properties
 from segmetry.io import calibrate, read, read_labels, write_labels
+from segmetry.io.json_file import write_json
 from segmetry.judging import thresholded
 from segmetry.label_checks import check_classes, check_shapes, mask_note
 from segmetry.measure import label
 from segmetry.partners import FilePair, pair_files
-from segmetry.pipeline import write_json
 from segmetry.segment import segment
 from segmetry.types import Calibration, Image, Segmentation
 

@@ -64,8 +64,8 @@ def evaluate_paths(
     as_json: bool,
 ) -> int:
     """Judge label files, show what came out; return the exit code."""
+    from segmetry.io.json_file import plain, write_json
     from segmetry.judging import evaluate_files
-    from segmetry.pipeline import plain, write_json
 
     if out is not None:
         open_output(out)
@@ -139,8 +139,8 @@ def compare_methods(
     from segmetry.evaluate.judgement import FAMILIES, HEADLINE
     from segmetry.gather import describe_run
     from segmetry.io import write_table
+    from segmetry.io.json_file import plain, write_json
     from segmetry.partners import pair_files, read_groups, read_ids, read_properties
-    from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.compared import write_comparison
     from segmetry.trials import CompareWork, load, make_trials

@@ -16,7 +16,7 @@ from segmetry.inputs import find_inputs
 def show_info(inputs: list[str], *, scale: str, pixel_size: str | None, page: int | None, as_json: bool) -> int:
     """Print what each file holds; return the exit code."""
     from segmetry.io import calibrate, describe, read
-    from segmetry.pipeline import plain
+    from segmetry.io.json_file import plain
     from segmetry.recipe import Recipe
 
     recipe = Recipe(scale=scale, pixel_size=pixel_size, page=page)  # type: ignore[arg-type]  # checked there, before any file

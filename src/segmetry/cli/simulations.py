@@ -51,7 +51,7 @@ def _write(
     scene: Scene | LabelledScene, folder: Path, name: str, calibration: Calibration, facts: Mapping[str, Any]
 ) -> Path:
     from segmetry.io import write_image, write_labels, write_table
-    from segmetry.pipeline import write_json
+    from segmetry.io.json_file import write_json
 
     for part in ("images", "labels", "truth"):
         (folder / part).mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,8 @@ def study_thresholds(
     from segmetry.cli.batches import collect, conclude
     from segmetry.gather import describe_run
     from segmetry.io import write_table
+    from segmetry.io.json_file import plain, write_json
     from segmetry.partners import pair_files, read_groups, read_ids
-    from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.threshold_page import threshold_lines, write_threshold_page
     from segmetry.study_sweep import SweepWork, load_sweep, note_on_scores, open_threshold
@@ -151,8 +151,8 @@ def study_capacities(
     from segmetry.cli.trainer import reading, with_settings
     from segmetry.gather import describe_run
     from segmetry.io import write_table
+    from segmetry.io.json_file import plain, write_json
     from segmetry.partners import pair_files, read_groups
-    from segmetry.pipeline import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.capacity_page import capacity_lines, write_capacity_page
     from segmetry.study_capacity import check_folders, do_steps, plan_steps, study_capacity

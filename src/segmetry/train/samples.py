@@ -275,7 +275,7 @@ def _joined(so_far: tuple[int, float, float], values: np.ndarray) -> tuple[int, 
 
 
 def _remember(classes: Any, rng: np.random.Generator) -> tuple[dict[int, np.ndarray], float]:
-    """Return places (n, axes) of every class in a label image, some thousand of each, and the share that is labelled."""
+    """Return places (n, axes) of every class in a label image, some thousand of each, and the labelled share."""
     values = np.asarray(classes)
     counts = np.bincount(values.ravel(), minlength=256)
     out = {}
