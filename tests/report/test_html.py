@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from segmetry.errors import OptionError, WriteError
-from segmetry.measure import measure
+from segmetry.measure import measure, summarise
 from segmetry.pipeline import analyse
 from segmetry.recipe import Recipe
 from segmetry.report import report, write_batch, write_result
@@ -279,6 +279,8 @@ def test_paragraph_of_a_volume_speaks_of_balls():
     assert "circle" not in text
     assert "(D − 1 − Fz)" in text
     assert "1.000 × 1.000 × 2.000 nm (x × y × z)" in text
+    unknown = as_batch([analyse(Image(pixels), Recipe.build("otsu"))])
+    assert "ball of equal volume" in batch_paragraph(unknown).text, "also without a pixel size"
 
 
 def test_saturated_particles_are_said(make_result):
@@ -414,6 +416,7 @@ def test_place_that_cannot_be_written_is_one_line(make_result, tmp_path):
 INFO = {
     "model": {"name": "particles", "version": "1", "sha256": "ab" * 32},
     "engine": "ONNX Runtime 1.31.1, cpu",
+    "can_sample": True,
     "expected_right": 0.934,
     "contours": {"on_edge": 20, "as_labelled": 10, "mean_shift_px": -0.8},
     "promise": {"kind": "false", "alpha": 0.1, "how": "Learn-then-Test", "n_groups": 49, "unit": "publication"},
@@ -440,3 +443,40 @@ def test_the_page_says_which_method_and_why_and_how_sure_it_is(make_result):
         assert words in paragraph.text, words
     assert any(r.doi == "10.1109/CVPR.2019.00904" for r in paragraph.references)
     assert method_words(make_result(5)) == ["otsu, asked for."]
+
+
+def test_no_samples_are_offered_where_none_can_be_drawn(make_result):
+    result = make_result(5)
+    found = dataclasses.replace(result.segmentation, info=INFO | {"can_sample": False})
+    text = " ".join(method_words(dataclasses.replace(result, segmentation=found)))
+    assert "lack the segmentation’s share." in text
+    assert "--set" not in text
+
+
+def test_paragraph_names_all_models_of_a_mean(make_result):
+    result = make_result(5)
+    ensemble = [INFO["model"], INFO["model"] | {"name": "mine", "sha256": "cd" * 32}]
+    found = dataclasses.replace(result.segmentation, info=INFO | {"ensemble": ensemble})
+    text = methods_paragraph(dataclasses.replace(result, segmentation=found)).text
+    assert "particles 1 (SHA-256 abababababab…) and mine 1 (SHA-256 cdcdcdcdcdcd…), run by" in text
+
+
+def test_paragraph_tells_a_fit_from_a_height(make_result):
+    """Half of the height is the edge of a step only; what is fitted has other kinds of edge."""
+    result = make_result(5)
+    found = dataclasses.replace(result.segmentation, info=INFO)
+    text = methods_paragraph(dataclasses.replace(result, segmentation=found)).text
+    assert "model of a blurred edge fits" in text
+    assert "half-height" not in text
+
+
+@pytest.mark.parametrize("border", [0.0, 0.5])
+def test_what_is_known_of_the_outlines_is_not_called_unknown(make_result, tmp_path, border):
+    result = make_result(40)
+    estimates = summarise(result.table, frame_shape=(200, 260), calibration=result.image.calibration, border=border)
+    result = dataclasses.replace(result, estimates=estimates)
+    text = report(result, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ("does not say how sure its outlines are" in text) == (border == 0)
+    assert ("apart from a shift that all outlines share (border)" in text) == (border > 0)
+    known = "apart from a shift that all outlines share, was not known" in methods_paragraph(result).text
+    assert known == (border > 0)

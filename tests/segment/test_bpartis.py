@@ -280,6 +280,7 @@ class TestMethod:
         whole = segment(Image(image), method)
         assert whole.n_regions == 2
         assert whole.method["model"] == "somewhere"
+        assert whole.info["model"] == CARD.identity, "by which a batch knows it again"
         part = segment(Image(image, ignore=~ignore), method)  # nothing bright is valid
         assert part.n_regions == 0
         ignore[:, 190:] = True

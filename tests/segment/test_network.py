@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tiny_onnx
 
+from segmetry.batch import _same_model
 from segmetry.errors import ImageError, OptionError, ReadError
 from segmetry.io.model_folder import write_model_folder
+from segmetry.recipe import Recipe
 from segmetry.segment import segment
 from segmetry.segment.network import entropy_of, probabilities
 from segmetry.types import Calibration, Image
@@ -149,6 +151,14 @@ def test_unlike_images_are_a_warning(folder, tmp_path, kernel):
         image = Image(picture(20, 20), calibration=Calibration((size, size), "nm", 0.01, "user"))
         notes = segment(image, str(tmp_path / "sized")).notes
         assert any("a pixel is" in note for note in notes) == warned
+
+
+def test_a_batch_knows_its_model(folder, kernel):
+    recipe = Recipe.build(str(folder))
+    info = segment(picture(8, 8), recipe.method).info
+    assert _same_model(info, recipe)
+    write_model_folder(folder, card(kernel, classes=NAMES), tiny_onnx.tiny(2 * kernel, stride=1))
+    assert not _same_model(info, recipe)
 
 
 def test_bad_input_says_what_and_where(folder, tmp_path, kernel):

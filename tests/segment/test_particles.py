@@ -112,6 +112,7 @@ class TestFinds:
         areas = np.bincount(found.labels.ravel())[1:]
         assert found.n_regions == (5 if pick == "all" else 4)
         assert found.on_edge.tolist() == (areas > 800).tolist()
+        assert right(found) == pytest.approx(found.scores.mean(), abs=5.1e-5), "of those that are left"
         assert 0 < found.on_edge.sum() < found.n_regions
 
     def test_the_border_of_small_particles_is_less_sure(self):
@@ -326,7 +327,9 @@ class TestThreshold:
             (own, [*own, "a" * 64], "2 models (this one and 1 more)"),
         ):
             post = {k: v for k, v in card.post.items() if k != "promised_on"}
-            post |= {"calibrated_on": {"models": calibrated}} | ({"promised_on": {"models": promised}} if promised else {})
+            post |= {"calibrated_on": {"models": calibrated}} | (
+                {"promised_on": {"models": promised}} if promised else {}
+            )
             TestBadModel().change(folder, post=post)
             found = segment(scene[0], "particles", options={"model": str(folder), "miss_rate": 0.2})
             notes = [note for note in found.notes if "was proved for" in note]
@@ -419,6 +422,16 @@ class TestBadModel:
         refuse(ReadError, "damaged")
         (folder / "card.json").write_text("{", encoding="utf-8")
         refuse(ReadError, "card.json")
+
+    def test_samples_that_would_all_be_the_same_are_refused(self, scene, folder):
+        """An ensemble's samples differ without dropout, too."""
+        dropout = read_card(folder).dropout
+        self.change(folder, dropout=[(channels, 0.0) for channels, _ in dropout])
+        one = {"model": str(folder), "samples": 2}
+        with pytest.raises(OptionError, match="has no dropout to draw samples from"):
+            segment(scene[0], "particles", options=one)
+        method_from("particles", one | {"samples": 0}).check()
+        method_from("particles", one | {"model": f"{folder},particles"}).check()
 
     def test_one_that_was_not_calibrated_promises_nothing(self, scene, folder):
         self.change(folder, post={})

@@ -176,6 +176,16 @@ class Card:
         """Length of a dropout mask: the channels of all places of dropout."""
         return sum(channels for channels, _ in self.dropout)
 
+    @property
+    def can_sample(self) -> bool:
+        """Whether Monte Carlo samples differ: a place of dropout has a rate above 0."""
+        return any(rate > 0 for _, rate in self.dropout)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the model from others, as plain data for a result."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data: what the JSON file holds."""
         return {"format": FORMAT} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}

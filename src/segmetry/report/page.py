@@ -89,11 +89,6 @@ class Row(NamedTuple):
     n: int
     note: str
 
-    @property
-    def knows_segmentation(self) -> bool:
-        """Whether the segmentation's share is in the interval."""
-        return any(cause == "segmentation" for cause, _ in self.shares)
-
 
 class Head(NamedTuple):
     """A column's head in the table of particles."""
@@ -237,8 +232,10 @@ def method_words(result: Result) -> list[str]:
     if result.segmentation.samples:
         n = len(result.segmentation.samples)
         said.append(f"{plural(n, 'Monte Carlo sample')}: the intervals hold the segmentation’s share.")
-    elif "version" in model:
+    elif info.get("can_sample"):
         said.append("No Monte Carlo samples, so the intervals lack the segmentation’s share: --set samples=8 adds it.")
+    elif "version" in model:
+        said.append("The intervals lack the segmentation’s share.")
     if promise := info.get("promise"):
         what = "false" if promise["kind"] == "false" else "missed"
         said.append(f"Promised: at most {format_share(promise['alpha'])} {what} particles; see the notes.")

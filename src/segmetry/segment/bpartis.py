@@ -216,7 +216,13 @@ def find_particles(
     labels = nearest(square, shape)
     there = np.bincount(labels.ravel(), minlength=scores.size) > 0
     least = (LEAST + 1) * grey.size / SIDE**2
-    info = {"samples": samples, "n_before": n_before, "least_area": round(least, 1), "engine": model.engine}
+    info = {
+        "model": model.card.identity,
+        "engine": model.engine,
+        "samples": samples,
+        "n_before": n_before,
+        "least_area": round(least, 1),
+    }
     return Segmentation(
         number_regions(labels, there),
         "instance",

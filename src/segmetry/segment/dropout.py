@@ -9,6 +9,14 @@ import numpy as np
 from segmetry.errors import OptionError
 
 
+def no_dropout(method: str, model: str) -> OptionError:
+    """Return the error of samples that would all be the same."""
+    return OptionError(
+        f"{method}: the model {model} has no dropout to draw samples from; train it with a rate above 0, or leave "
+        "samples out."
+    )
+
+
 def draw_keep(dropout: Sequence[tuple[int, float]], n: int, seed: int) -> np.ndarray:
     """Return random dropout masks: what each channel is multiplied by.
 

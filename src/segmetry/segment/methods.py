@@ -82,8 +82,8 @@ def option(
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def _checked(owner: str, name: str, value: Any, about: Mapping[str, Any]) -> Any:
-    """Return an option's value in its own type, or raise the error that says what is wanted."""
+def checked_value(owner: str, name: str, value: Any, about: Mapping[str, Any]) -> Any:
+    """Return a value in the type of an option, or raise the error that says what is wanted; `about` is its metadata."""
     kind, low, high = about["kind"], about["low"], about["high"]
     null = isinstance(value, str) and value.strip().lower() in ("none", "null") and value not in about["choices"]
     if value is None or null:
@@ -136,7 +136,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, _checked(self.name, f.name, getattr(self, f.name), f.metadata))
+            object.__setattr__(self, f.name, checked_value(self.name, f.name, getattr(self, f.name), f.metadata))
 
     def values(self) -> dict[str, Any]:
         """Return the options as plain data for JSON: ``{"min_size": 30, ...}``."""

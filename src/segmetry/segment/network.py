@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from segmetry.errors import ImageError, OptionError, ReadError
-from segmetry.io.card import Card
-from segmetry.segment.dropout import draw_keep
+from segmetry.segment.dropout import draw_keep, no_dropout
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.methods import Method, Scene, option
 from segmetry.segment.network_input import unlike_greys, unlike_pixels
@@ -45,8 +44,8 @@ class Network(Method):
         card = model.card
         if len(card.axes) != scene.pixels.ndim:
             raise ImageError(f"the model {self.model} takes {len(card.axes)}D images, got {scene.pixels.ndim}D.")
-        pixels = normalise(card, scene.pixels)
-        probability = temper(card, model, pixels, self.turns)
+        pixels = normalise(card, scene.pixels, scene.valid)
+        probability = temper(model, pixels, self.turns)
         labels = _labels(probability, scene.valid)
         entropy = entropy_of(probability)
         samples: list[np.ndarray] = []
@@ -54,7 +53,7 @@ class Network(Method):
         if self.samples:
             total, expected = np.zeros_like(probability), np.zeros_like(entropy)
             for keep in draw_keep(card.dropout, self.samples, self.seed):
-                one = temper(card, model, pixels, 1, keep)
+                one = temper(model, pixels, 1, keep)
                 samples.append(_labels(one, scene.valid))
                 total += one
                 expected += entropy_of(one)
@@ -64,7 +63,12 @@ class Network(Method):
             labels,
             "semantic",
             classes=card.classes,
-            info={"model": card.name, "sha256": card.sha256, "engine": model.engine, "turns": self.turns},
+            info={
+                "model": card.identity,
+                "engine": model.engine,
+                "can_sample": card.can_sample,
+                "turns": self.turns,
+            },
             notes=(*unlike_greys(card, scene), *unlike_pixels(card, scene)),
             probability=probability[1] if len(card.classes) == 2 else probability.max(axis=0),
             uncertainty=entropy,
@@ -84,18 +88,15 @@ class Network(Method):
                 f"{self.model}: its card names {len(classes)} classes and {len(maps)} maps, which do not go together; "
                 "get the model anew."
             )
-        if self.samples and not model.card.n_keep:
-            raise OptionError(
-                f"network: the model {self.model} has no dropout to draw samples from; train it with a rate above 0, "
-                "or leave samples out."
-            )
+        if self.samples and not model.card.can_sample:
+            raise no_dropout(self.name, self.model)
         return model
 
 
-def temper(card: Card, model: Model, pixels: np.ndarray, turns: int, keep: np.ndarray | None = None) -> np.ndarray:
+def temper(model: Model, pixels: np.ndarray, turns: int, keep: np.ndarray | None = None) -> np.ndarray:
     """Return the calibrated probability of every class (K, *S), the mean over turned and mirrored copies."""
-    heat = np.float32(1 / float(card.post.get("temperature", 1.0)))
-    n = len(map_names(card.classes))
+    heat = np.float32(1 / float(model.card.post.get("temperature", 1.0)))
+    n = len(map_names(model.card.classes))
     total: Any = 0
     for turn in range(turns):
         maps = _unturned(model.maps(_turned(pixels, turn), keep)[:n], turn)

@@ -16,7 +16,7 @@ from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.io.model_folder import Card, shipped_models
 from segmetry.segment.doubt import Doubt, DoubtSum, doubt_of, mean_over
-from segmetry.segment.dropout import draw_keep
+from segmetry.segment.dropout import draw_keep, no_dropout
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
 from segmetry.segment.grouping import Grouped
@@ -140,10 +140,10 @@ class Particles(Method):
         main = search(pixels, None, _mean_of(models), plan, passes)
         found = self._kept(main.particles, model.card, promise, valid)
         info: dict[str, Any] = {
-            "model": _identity(model.card),
+            "model": model.card.identity,
             "engine": model.engine,
+            "can_sample": len(models) > 1 or model.card.can_sample,
             "zoom": round(plan.zoom, 4),
-            "expected_right": round(float(found.scores.mean()), 4) if found.scores.size else None,
         }
         notes = list(_remarks(model.card, plan, found, self._chances(main.particles.score, model.card)))
         notes += unlike_pixels(model.card, scene)
@@ -151,7 +151,7 @@ class Particles(Method):
             every = search(pixels, None, _mean_of(models), plan, replace(passes, min_area=TINY)).particles
             notes += self._dropped_small(self._kept(every, model.card, promise, valid).labels)
         if len(models) > 1:
-            info["ensemble"] = [_identity(m.card) for m in models]
+            info["ensemble"] = [m.card.identity for m in models]
             loud, what = ("WARNING: ", "promise and scores") if promise else ("", "scores and threshold")
             notes.append(
                 f"{loud}{len(models)} models were averaged: {what} were calibrated for {self._names()[0]} alone, and "
@@ -169,7 +169,12 @@ class Particles(Method):
         drawn = model.card.post.get("border", BORDER_DRAWN) / plan.zoom
         outlined = self._outlined(grey, found.labels, valid, drawn, info, notes)
         labels, picking = pick_particles(_numbered(outlined.labels), self.pick, valid)
-        info |= {"n_before": picking.n_before, "picking": picking.as_dict()}
+        scores = _survivors(found.scores, outlined.labels, labels)
+        info |= {
+            "expected_right": round(float(scores.mean()), 4) if scores.size else None,
+            "n_before": picking.n_before,
+            "picking": picking.as_dict(),
+        }
         if doubt is None:
             doubt = doubt_of([seed])
         whole = _Paste(frame, scene.pixels.shape, grey.shape)
@@ -181,7 +186,7 @@ class Particles(Method):
             probability=whole.map(doubt.probability),
             uncertainty=whole.map(doubt.entropy),
             epistemic=whole.map(doubt.mutual_information) if self.samples else None,
-            scores=_survivors(found.scores, outlined.labels, labels),
+            scores=scores,
             on_edge=_survivors(outlined.on_edge, outlined.labels, labels),
             samples=tuple(whole.labels(s) for s in samples),
         )
@@ -204,6 +209,8 @@ class Particles(Method):
                     raise OptionError(
                         f"particles: {name} and {self._names()[0]} differ in their {what}, so they cannot be averaged."
                     )
+        if self.samples and len(models) == 1 and not models[0].card.can_sample:
+            raise no_dropout(self.name, self.model)
         return models
 
     def _passes(self, card: Card, *, turns: int | None = None) -> Passes:
@@ -314,11 +321,6 @@ class Particles(Method):
             labels.append(pick_particles(kept, self.pick, valid).labels)
             sums.add(seed)
         return labels, sums.doubt()
-
-
-def _identity(card: Card) -> dict[str, str]:
-    """Return what tells a model from others."""
-    return {"name": card.name, "version": card.version, "sha256": card.sha256}
 
 
 def _mean_of(models: Sequence[Model]) -> Callable[[np.ndarray], np.ndarray]:
