@@ -15,6 +15,7 @@ from segmetry.io.model_folder import read_card
 from segmetry.segment.engine import load_model, normalise
 from segmetry.synth import scenes
 from segmetry.train.calibrate import Scored
+from segmetry.train.crops import CropOptions
 from segmetry.train.data import Example, hash_examples, unpack
 from segmetry.train.options import FitOptions
 from segmetry.train.recipe import TrainRecipe
@@ -166,6 +167,22 @@ def test_recipes_come_back_and_name_what_is_wrong(tmp_path):
         TrainRecipe.from_dict({"fit": {"learning_rte": 0.2}})
     with pytest.raises(OptionError, match="bpartis"):
         TrainRecipe(network="bpartes")
+    # YAML reads 2e-3 as a word, and ends of a range come as a list.
+    data = {"fit": {"learning_rate": "2e-3", "steps": 7}, "crops": {"zoom": [0.5, 1]}, "widths": [8, 16], "fold": None}
+    recipe = TrainRecipe.from_dict(data)
+    assert recipe.fit == FitOptions(steps=7, learning_rate=0.002)
+    assert (recipe.widths, recipe.crops, recipe.fold) == ((8, 16), CropOptions(zoom=(0.5, 1)), None)
+    for part, entry, says in (
+        ("fit", {"steps": "many"}, "fit in recipe: steps is a number, got 'many'"),
+        ("fit", {"steps": 2.5}, "steps is a whole number"),
+        ("fit", 3, "fit in recipe: a recipe of training is a table"),
+        ("crops", {"zoom": 3}, "zoom must be two"),
+        ("crops", {"side": 65}, "multiple of stride"),
+        ("crops", {"blur": 20}, "blur is a share"),
+        ("fold", "a", "fold is a number"),
+    ):
+        with pytest.raises((OptionError, RecipeError), match=says):
+            TrainRecipe.from_dict({part: entry})
     with pytest.raises(RecipeError, match="table"):
         TrainRecipe.from_dict([1])
     published = TrainRecipe.default("bpartis").fit

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
 
@@ -83,19 +80,6 @@ class FitOptions:
                 raise OptionError(f"fit: {name} must be at least {least:g}, got {getattr(self, name)!r}.")
         if not 0 <= self.average < 1:
             raise OptionError(f"fit: average must lie in [0, 1), got {self.average!r}.")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FitOptions:
-        """Return the record of a mapping; a misspelled name is an error that offers the near one."""
-        names = [f.name for f in dataclasses.fields(cls)]
-        for name in data:
-            if name not in names:
-                raise unknown_name("option of fit", name, names)
-        return cls(**data)
 
 
 EPOCHS = 300

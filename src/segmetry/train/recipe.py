@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.train.crops import CropOptions
 from segmetry.train.options import FitOptions, published_fit
-from segmetry.train.recipe_file import RecipeFile, entries_of
+from segmetry.train.recipe_file import RecipeFile
 
 ARCHITECTURES = {
     "particles": "residual U-Net at half resolution that points to particle centres",
@@ -80,21 +78,3 @@ class TrainRecipe(RecipeFile):
         if network == "bpartis":
             return cls(network=network, fit=published_fit(366), scenes=0)
         return cls(network=network)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for YAML and JSON; `from_dict` takes it back."""
-        data = dataclasses.asdict(self)
-        data["widths"] = list(self.widths)
-        data["crops"]["zoom"] = list(self.crops.zoom)
-        return data
-
-    @classmethod
-    def from_dict(cls, data: Any, *, where: str = "recipe") -> TrainRecipe:
-        """Return the recipe of a mapping; a misspelled name is an error that offers the near one."""
-        values = entries_of(cls, data, where)
-        if "crops" in values:
-            crops = entries_of(CropOptions, values["crops"] or {}, f"crops in {where}")
-            values["crops"] = CropOptions(**crops | ({"zoom": tuple(crops["zoom"])} if "zoom" in crops else {}))
-        if "fit" in values:
-            values["fit"] = FitOptions.from_dict(values["fit"] or {})
-        return cls(**values)

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import yaml
 
 from segmetry.errors import ReadError, RecipeError, unknown_name
+from segmetry.segment.methods import checked_value, option
+
+_KINDS: dict[Any, Any] = {
+    bool: option(False, ""),
+    int: option(0, ""),
+    int | None: option(None, "", kind="int"),
+    float: option(0.0, ""),
+    str: option("", "", kind="text"),
+    tuple[int, ...]: option((), ""),
+    tuple[float, float]: option((), ""),
+}
+"""How plain entries are checked, by their type; other ones check themselves."""
 
 
+@dataclass(frozen=True)
 class RecipeFile:
-    """A record that is a YAML file; a subclass gives `as_dict` and `from_dict`."""
+    """A record that is a YAML file; an entry whose default is a record is a table of its own in the file."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for YAML and JSON; `from_dict` takes it back."""
-        raise NotImplementedError
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Any, *, where: str = "recipe") -> Self:
         """Return the recipe of a mapping; a misspelled name is an error that offers the near one."""
-        raise NotImplementedError
+        values = entries_of(cls, data, where)
+        for entry in dataclasses.fields(cls):
+            part = entry.default_factory
+            if entry.name in values and isinstance(part, type) and dataclasses.is_dataclass(part):
+                values[entry.name] = part(**entries_of(part, values[entry.name] or {}, f"{entry.name} in {where}"))
+        return cls(**values)
 
     def to_yaml(self) -> str:
         """Return the text of a recipe file."""
@@ -39,11 +58,20 @@ class RecipeFile:
 
 
 def entries_of(record: type, data: Any, where: str) -> dict[str, Any]:
-    """Return a mapping as the entries of a record, or raise the error that says which one is unknown."""
+    """Return a mapping as the entries of a record, or raise the error that says which one is unknown or no number."""
     if not isinstance(data, Mapping):
         raise RecipeError(f"{where}: a recipe of training is a table such as network: unet; got {data!r:.60}.")
-    known = [f.name for f in dataclasses.fields(record)]
-    for name in data:
-        if name not in known:
-            raise unknown_name(f"entry of {where}", str(name), known)
-    return dict(data)
+    types, entries = get_type_hints(record), {}
+    for name, value in data.items():
+        if name not in types:
+            raise unknown_name(f"entry of {where}", str(name), types)
+        kind = _KINDS.get(types[name])
+        entries[name] = checked_value(where, name, value, kind.metadata) if kind else value
+    return entries
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with lists for tuples: YAML knows no others."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
