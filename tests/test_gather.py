@@ -178,6 +178,13 @@ def test_an_image_in_which_only_samples_found_particles_counts():
     assert count.this_image.high > pool([FIRST], Recipe()).estimates["count"].this_image.high
 
 
+def test_a_blank_image_takes_nothing_from_the_others():
+    """A constant image is not given to the network, so it has no samples."""
+    alone, both = (pool(of, Recipe()) for of in ([FIRST], [FIRST, tiny("b", [])]))
+    assert both.notes == ()
+    assert both.estimates["d50"] == alone.estimates["d50"]
+
+
 def test_images_without_samples_among_others_are_said():
     bare = tiny("b", [20, 22])
     pooled = pool([FIRST, bare], Recipe())

@@ -200,7 +200,7 @@ def pool(images: Iterable[One], recipe: Recipe) -> Pooled:
     # The pixel sizes of one instrument err together, so the uncertainty of the pool is their mean and does not shrink.
     errors = sum(len(one.table) * (one.row["pixel_size"]["rel_uncertainty"] or 0.0) for one in used)
     n_samples = min((len(one.samples) for one in used if one.samples), default=0)
-    without = sum(not one.samples for one in used) if n_samples else 0
+    without = sum(not one.samples and len(one.table) > 0 for one in used) if n_samples else 0  # blank ones have none
     if without:
         notes.append(
             f"{without} of {len(used)} images {'has' if without == 1 else 'have'} no segmentation samples: their part "
