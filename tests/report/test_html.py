@@ -437,6 +437,8 @@ def test_the_page_says_which_method_and_why_and_how_sure_it_is(make_result):
         assert words in text, words
     sampled = dataclasses.replace(found, samples=(found.labels, found.labels))
     assert "2 Monte Carlo samples" in " ".join(method_words(dataclasses.replace(result, segmentation=sampled)))
+    one = dataclasses.replace(found, samples=(found.labels,))
+    assert "Only one Monte Carlo sample, so" in " ".join(method_words(dataclasses.replace(result, segmentation=one)))
     paragraph = methods_paragraph(result)
     for words in ("particles 1 (SHA-256 abababababab", "contours of 20 of 30 particles", "at most 10 % false particles",
                   "49 publications"):  # fmt: skip

@@ -89,6 +89,7 @@ def test_samples_part_the_doubt(folder):
     assert (found.epistemic >= 0).all()
     assert (found.aleatoric >= -1e-5).all()
     assert found.epistemic.max() > 0.05
+    assert segment(pixels, str(folder), options={"samples": 1}).epistemic is None, "one cannot disagree"
 
 
 def test_temperature_changes_chances_and_no_class(tmp_path, kernel):
@@ -172,6 +173,8 @@ def test_bad_input_says_what_and_where(folder, tmp_path, kernel):
         segment(picture(20, 20), "here/there")
     with pytest.raises(OptionError, match="there is no method"):
         segment(picture(20, 20), "here")
+    with pytest.raises(OptionError, match="one for each channel"):
+        replace(card(kernel), channels=2, normalisation={"kind": "measured", "mean": [], "sd": [], "coordinates": True})
     for wrong in ({"mean": [1.0, 2.0]}, {"sd": [0.0]}, {"sd": None}, {"coordinates": True}):
         with pytest.raises(OptionError, match="normalisation"):
             replace(card(kernel), normalisation=UNITS | wrong)

@@ -201,6 +201,10 @@ class TestSamples:
         )
         assert found.uncertainty[edge > 0].mean() > 5 * found.uncertainty[edge == 0].mean()
 
+    def test_one_cannot_disagree(self, scene):
+        found = segment(scene[0], "particles", options={"samples": 1, "refine": False})
+        assert (len(found.samples), found.epistemic) == (1, None)
+
     def test_a_seed_gives_its_samples(self, scene):
         first, again, other = (
             segment(scene[0], "particles", options={"samples": 2, "seed": s, "refine": False}) for s in (1, 1, 2)

@@ -168,8 +168,8 @@ class Card:
         n = self.channels - 2 * self.with_coordinates
         for key, least in (("mean", -math.inf), ("sd", 0.0)):
             values: Any = self.normalisation.get(key)
-            fits = _is_row(values) and len(values) == n and all(_is_number(v) and v > least for v in values)
-            _require(fits, f"normalisation {key}", f"{n} numbers, one for each channel", values)
+            fits = n > 0 and _is_row(values) and len(values) == n and all(_is_number(v) and v > least for v in values)
+            _require(fits, f"normalisation {key}", f"{max(n, 1)} numbers, one for each channel of the image", values)
 
     @property
     def n_keep(self) -> int:

@@ -229,11 +229,12 @@ def method_words(result: Result) -> list[str]:
     if contours := info.get("contours"):
         placed, drawn = contours["on_edge"], contours["as_labelled"]
         said.append(f"Contours: {placed} on the edge of the grey, {drawn} as the network drew them.")
-    if result.segmentation.samples:
-        n = len(result.segmentation.samples)
-        said.append(f"{plural(n, 'Monte Carlo sample')}: the intervals hold the segmentation’s share.")
+    n = len(result.segmentation.samples)
+    if n > 1:
+        said.append(f"{n} Monte Carlo samples: the intervals hold the segmentation’s share.")
     elif info.get("can_sample"):
-        said.append("No Monte Carlo samples, so the intervals lack the segmentation’s share: --set samples=8 adds it.")
+        few = f"{'Only one' if n else 'No'} Monte Carlo sample{'' if n else 's'}"
+        said.append(f"{few}, so the intervals lack the segmentation’s share: --set samples=8 adds it.")
     elif "version" in model:
         said.append("The intervals lack the segmentation’s share.")
     if promise := info.get("promise"):

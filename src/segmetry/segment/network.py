@@ -58,7 +58,8 @@ class Network(Method):
                 total += one
                 expected += entropy_of(one)
             entropy = entropy_of(total / self.samples)
-            epistemic = np.maximum(entropy - expected / self.samples, 0)
+            if self.samples > 1:  # one disagrees with none
+                epistemic = np.maximum(entropy - expected / self.samples, 0)
         return Segmentation(
             labels,
             "semantic",

@@ -185,7 +185,7 @@ class Particles(Method):
             notes=tuple(notes),
             probability=whole.map(doubt.probability),
             uncertainty=whole.map(doubt.entropy),
-            epistemic=whole.map(doubt.mutual_information) if self.samples else None,
+            epistemic=whole.map(doubt.mutual_information) if self.samples > 1 else None,  # one disagrees with none
             scores=scores,
             on_edge=_survivors(outlined.on_edge, outlined.labels, labels),
             samples=tuple(whole.labels(s) for s in samples),
