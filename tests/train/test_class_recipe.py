@@ -17,8 +17,9 @@ def test_a_recipe_comes_back_from_its_file(tmp_path):
         pixel_weights={"border": {"w0": 10.0}},
         samples=SampleOptions(side=128, number=500),
         augment=AugmentOptions(zoom=(0.5, 2), invert=0.1),
-        classes=("matrix", "network"),
-        fold=2,
+        classes={0: "matrix", 3: "network"},
+        ignore=255,
+        split="fold 2 of 5",
     )
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml())
@@ -35,8 +36,7 @@ def test_a_recipe_comes_back_from_its_file(tmp_path):
         ("augment: {zoom: [2, 1]}", OptionError, "zoom"),
         ("class_weights: medain", OptionError, "did you mean 'median'"),
         ("pixel_weights: {boarder: {}}", OptionError, "did you mean 'border'"),
-        ("fold: 7", OptionError, "fold must be from 0"),
-        ("classes: [a, a]", OptionError, "names that differ"),
+        ("classes: {0: a, 1: a}", OptionError, "names that differ"),
         ("- unet", RecipeError, "is a table"),
         ("network: [", ReadError, "cannot read"),
     ],

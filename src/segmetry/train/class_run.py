@@ -1,0 +1,307 @@
+"""One training run of a network for classes: deal the images, fit, export, calibrate, judge, and a model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segmetry.errors import LabelError, OptionError
+from segmetry.evaluate.combining import combine
+from segmetry.evaluate.judgement import ImageScores, Rules, judge
+from segmetry.evaluate.ranking import ScoreHistogram, count_scores
+from segmetry.evaluate.reliability import Reliability, diagram
+from segmetry.evaluate.temperature import fit_temperature
+from segmetry.io.card import Card
+from segmetry.io.json_file import plain, write_json
+from segmetry.io.model_folder import write_model_folder
+from segmetry.nets.export import Exported, export
+from segmetry.nets.table import NETWORKS
+from segmetry.segment.engine import Model, load_model, normalise
+from segmetry.segment.network import map_names, probabilities
+from segmetry.train.augment import IGNORED
+from segmetry.train.class_recipe import ClassRecipe
+from segmetry.train.class_task import ClassTask
+from segmetry.train.loop import fit, time_taken
+from segmetry.train.losses import Loss
+from segmetry.train.run import Progress
+from segmetry.train.run_folder import MODEL, claim
+from segmetry.train.samples import Labelled, Normalisation, Samples
+from segmetry.train.splits import PARTS, deal
+from segmetry.train.weight_maps import class_weights
+
+SPLIT = "split.json"
+SCORES = "scores.json"
+
+PIXELS = 100_000
+"""Pixels of each image that the temperature rests on."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good a model is on images that it did not learn from.
+
+    Parameters
+    ----------
+    part : str
+        One of `PARTS`: of the images.
+    images : sequence of ImageScores
+    groups : sequence of str
+        Group of each image.
+    reliability : Reliability
+        How often the most probable class was the true one.
+    """
+
+    part: str
+    images: Sequence[ImageScores]
+    groups: Sequence[str]
+    reliability: Reliability
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: scores with their intervals, the diagram, and the counts of every image."""
+        found = combine(self.images, groups=self.groups)
+        names = ("predicted", "observed", "low", "high", "n")
+        return {
+            "part": self.part,
+            "groups": list(self.groups),
+            "scores": {family: {name: e.as_dict() for name, e in table.items()} for family, table in found.items()},
+            "reliability": {name: np.round(getattr(self.reliability, name), 5).tolist() for name in names}
+            | {"scores": self.reliability.scores, "note": self.reliability.note},
+            "images": [one.as_dict() for one in self.images],
+        }
+
+
+def train_classes(
+    recipe: ClassRecipe,
+    images: Sequence[Labelled],
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    listed: Sequence[str] = (),
+    name: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a network that gives every pixel a class, and return its model folder, ``folder/model``.
+
+    Parameters
+    ----------
+    recipe : ClassRecipe
+    images : sequence of Labelled
+    folder : Path
+        Holds recipe, split, log, checkpoints, scores, and the model. A run that was stopped goes on if recipe and
+        images are the same.
+    classes : sequence of str
+        Names of the classes 0, 1, ...
+    listed : sequence of str
+        Part of each image, for a split "as listed".
+    name : str, optional
+        Of the model; that of the network unless told.
+    workers : int
+        Processes that draw samples.
+    progress : callable, optional
+        Told the step, the number of steps, and the latest losses.
+
+    Raises
+    ------
+    OptionError
+        If the folder holds a run of another recipe or on other images, or an option does not suit the images.
+    LabelError
+        If a class never occurs in the training images.
+
+    Notes
+    -----
+    The temperature is fitted on the images that check. Scores are those of the images that test, and where none do
+    of those that check; `segmetry.evaluate.judgement.judge` makes them, as for `segmetry evaluate`.
+    """
+    parts = deal(recipe.split, [image.group for image in images], listed, seed=recipe.fit.seed)
+    of = {part: [image for image, p in zip(images, parts, strict=True) if p == part] for part in PARTS}
+    task = make_class_task(recipe, of["train"], of["check"], classes)
+    claim(folder, recipe)
+    _claim_images(folder, images, parts)
+    network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
+    exported = export(network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes))
+    card = _finished(recipe, task, exported, of, name=name, seconds=time_taken(folder, recipe.fit.batch))
+    model = folder / MODEL
+    write_model_folder(model, card, exported.onnx)
+    if of["check"]:
+        heat = round(temperature(load_model(model), of["check"]), 4)
+        card = dataclasses.replace(card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
+        write_model_folder(model, card, exported.onnx)
+        part = "test" if of["test"] else "check"
+        verdict = judge_model(load_model(model), of[part], part)
+        write_json(folder / SCORES, verdict.as_dict())
+        write_model_folder(model, dataclasses.replace(card, scores=_headline(verdict)), exported.onnx)
+    return model
+
+
+def make_class_task(
+    recipe: ClassRecipe, training: Sequence[Labelled], held_out: Sequence[Labelled], classes: Sequence[str]
+) -> ClassTask:
+    """Return what a recipe trains.
+
+    Raises
+    ------
+    OptionError
+        If the network is for images and these are volumes, or the other way about, or it cannot take the samples.
+    LabelError
+        If a class never occurs in the training images.
+    """
+    counts = np.stack([np.bincount(np.asarray(i.classes).ravel(), minlength=256)[: len(classes)] for i in training])
+    if lacking := [name for name, n in zip(classes, counts.sum(axis=0), strict=True) if n == 0]:
+        raise LabelError(
+            f"train: {', '.join(lacking)} never occurs in the labels of the {len(training)} training images; "
+            "leave the class out, label some of it, or take another split."
+        )
+    loss = Loss.from_dict(recipe.loss)
+    n_axes = training[0].classes.ndim
+    loss.check_axes(n_axes)
+    samples = Samples(
+        training,
+        Normalisation.measured(training),
+        options=recipe.samples,
+        augment=recipe.augment,
+        seed=recipe.fit.seed,
+    )
+    task = ClassTask(
+        samples,
+        held_out,
+        classes,
+        network=recipe.network,
+        options=recipe.options,
+        loss=loss,
+        class_weight=class_weights(recipe.class_weights, counts).tolist() if recipe.class_weights else None,
+        pixel_weight=recipe.pixel_weights,
+    )
+    if len(task.card.axes) != n_axes:
+        fitting = ", ".join(a.name for a in NETWORKS.values() if len(a.axes) == n_axes)
+        raise OptionError(
+            f"{recipe.network} takes {len(task.card.axes)}D images, these are {n_axes}D: take one of {fitting}, or let "
+            "a 2D network learn from the planes of volumes."
+        )
+    _check_sides(recipe, task.card.multiple, n_axes)
+    return task
+
+
+def temperature(model: Model, images: Sequence[Labelled]) -> float:
+    """Return the temperature of a model's probabilities, from up to `PIXELS` labelled pixels of each image."""
+    logits, truth = [], []
+    rng = np.random.default_rng(0)
+    for image in images:
+        target = np.asarray(image.classes).ravel()
+        known = np.flatnonzero(target != IGNORED)
+        if known.size > PIXELS:
+            known = rng.choice(known, PIXELS, replace=False)
+        maps = _logits(model, image)
+        logits.append(maps.reshape(len(maps), -1)[:, known])
+        truth.append(target[known])
+    return fit_temperature(np.concatenate(logits, axis=1), np.concatenate(truth))
+
+
+def judge_model(model: Model, images: Sequence[Labelled], part: str) -> Verdict:
+    """Return how good a model is on images, as `segmetry evaluate` judges it."""
+    names = model.card.classes
+    rules = Rules("semantic", classes=dict(enumerate(names)), ignore=IGNORED)
+    scores, histograms = [], []
+    for image, probability in zip(images, _probabilities(model, images), strict=True):
+        truth = np.asarray(image.classes)
+        found = probability.argmax(axis=0).astype(np.uint8)
+        foreground = probability[1] if len(names) == 2 else None
+        scores.append(judge(truth, found, rules, name=image.name, probability=foreground))
+        histograms.append(count_scores(found == truth, probability.max(axis=0), ignore=truth == IGNORED))
+    return Verdict(part, scores, [i.group for i in images], diagram(ScoreHistogram.stack(histograms)))
+
+
+def _probabilities(model: Model, images: Sequence[Labelled]) -> Iterator[np.ndarray]:
+    heat = np.float32(1 / float(model.card.post.get("temperature", 1.0)))
+    for image in images:
+        yield probabilities(_logits(model, image) * heat)
+
+
+def _logits(model: Model, image: Labelled) -> np.ndarray:
+    maps = model.maps(normalise(model.card, np.asarray(image.pixels)))
+    return maps[: len(map_names(model.card.classes))]
+
+
+def _check_sides(recipe: ClassRecipe, multiple: int, n_axes: int) -> None:
+    """Refuse samples that the network cannot take, and offer the next sides that it can."""
+    o = recipe.samples
+    sides = {"side": o.side} | ({"planes": o.planes} if n_axes == 3 else {})
+    for name, side in sides.items():
+        if side % multiple:
+            below, above = side // multiple * multiple, -(-side // multiple) * multiple
+            near = f"{below} or {above}" if below else f"{above}"
+            raise OptionError(
+                f"samples: {recipe.network} takes multiples of {multiple}, but {name} is {side}; take {near}."
+            )
+
+
+def _claim_images(folder: Path, images: Sequence[Labelled], parts: Sequence[str]) -> None:
+    """Write what each image is for, or refuse a run that was begun with other ones."""
+    split = {
+        "data_sha256": hash_labelled(images),
+        "images": {i.name: {"group": i.group, "part": part} for i, part in zip(images, parts, strict=True)},
+    }
+    kept = folder / SPLIT
+    if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != split:
+        raise OptionError(f"{folder}: holds a run on other images or groups; name another folder, or remove this one.")
+    write_json(kept, split)
+
+
+def hash_labelled(images: Sequence[Labelled]) -> str:
+    """Return the SHA-256 of pixels, classes, names and groups, in the order of the names."""
+    digest = hashlib.sha256()
+    for image in sorted(images, key=lambda image: image.name):
+        digest.update(f"{image.name} {image.group} {image.pixels.dtype.str} {image.pixels.shape}\n".encode())
+        for channel in image.pixels:
+            for plane in channel if image.classes.ndim == 3 else [channel]:
+                digest.update(np.ascontiguousarray(plane).data)
+        digest.update(np.ascontiguousarray(image.classes).data)
+    return digest.hexdigest()
+
+
+def _finished(
+    recipe: ClassRecipe,
+    task: ClassTask,
+    exported: Exported,
+    of: Mapping[str, Sequence[Labelled]],
+    *,
+    name: str | None,
+    seconds: float,
+) -> Card:
+    """Return the card of the trained network."""
+    about = {
+        "data_sha256": hash_labelled(of["train"]),
+        "images": len(of["train"]),
+        "groups": len({image.group for image in of["train"]}),
+        "held_out": len(of["check"]) + len(of["test"]),
+        "samples": recipe.fit.steps * recipe.fit.batch,
+        "seconds": round(seconds),
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "recipe": recipe.as_dict(),
+    }
+    named = {"name": name or recipe.network, "version": "1", "architecture": recipe.network}
+    return dataclasses.replace(task.card, **named, options=dict(recipe.options), training=about, **exported.facts)
+
+
+def _size(images: Sequence[Labelled]) -> dict[str, int]:
+    return {"images": len(images), "groups": len({image.group for image in images})}
+
+
+def _headline(verdict: Verdict) -> dict[str, Any]:
+    """Return the scores that a card names: value and ends of the interval."""
+    found = combine(verdict.images, groups=verdict.groups)
+    size = f"{len(verdict.images)} images in {len(set(verdict.groups))} groups that it did not learn from"
+    told = {"on": f"{size} ({verdict.part}); value, and 95 % interval over groups, of all their pixels together"}
+    table = found["semantic_pooled"]
+    names = [n for n in table if n in ("accuracy", "mean_iou", "mean_dice") or n.startswith("iou[")]
+    ends = {f"semantic_pooled.{n}": [table[n].value, table[n].low, table[n].high] for n in names}
+    return plain(told | ends | {"ece": verdict.reliability.scores["ece"]})

@@ -1,0 +1,110 @@
+"""A run for classes: from labelled images to a model that `segmetry segment` uses, with scores and a temperature."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from segmetry.errors import LabelError, OptionError
+from segmetry.evaluate.judgement import Rules, judge
+from segmetry.io.model_folder import read_card
+from segmetry.segment import segment
+from segmetry.segment.network import Network
+from segmetry.train.augment import IGNORED, AugmentOptions
+from segmetry.train.class_recipe import ClassRecipe
+from segmetry.train.class_run import SCORES, SPLIT, hash_labelled, make_class_task, train_classes
+from segmetry.train.options import FitOptions
+from segmetry.train.samples import Labelled, SampleOptions
+from segmetry.types import Image
+
+pytestmark = pytest.mark.torch
+
+AREAS = ("air", "grain", "rim")
+SMALL = ClassRecipe(
+    options={"width": 4, "depth": 2},
+    split="fold 0 of 3",
+    samples=SampleOptions(side=32),
+    augment=AugmentOptions(zoom=(0.9, 1.1)),
+    fit=FitOptions(steps=60, batch=4, learning_rate=1e-2, warmup=5, precision="32-true", average=0.9),
+)
+
+
+def bands(seed, shape=(70, 90), k=3):
+    """Bands of classes, each with a grey of its own, noise, and a corner that nobody labelled."""
+    rng = np.random.default_rng(seed)
+    classes = (np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // 15 % k).astype(np.uint8)
+    pixels = 100 + 30.0 * classes + rng.normal(0, 5, shape)
+    classes[:10, :10] = IGNORED
+    return Labelled(f"bands-{seed}", str(seed), pixels[None].astype(np.float32), classes)
+
+
+IMAGES = [bands(seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classes")
+    train_classes(SMALL, IMAGES, folder, classes=AREAS, workers=0)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+class TestRun:
+    def test_the_model_segments_as_its_card_says(self, run):
+        card = read_card(run / "model")
+        split = json.loads((run / SPLIT).read_text())["images"]
+        held_out = [i for i in IMAGES if split[i.name]["part"] == "check"]
+        assert len(held_out) == 2
+        assert card.training["images"] == 4
+        assert card.training["data_sha256"] == hash_labelled([i for i in IMAGES if i not in held_out])
+        total = 0
+        for image in held_out:
+            found = segment(Image(image.pixels[0], name=image.name), Network(model=str(run / "model")))
+            assert found.classes == AREAS
+            rules = Rules("semantic", classes=dict(enumerate(AREAS)), ignore=IGNORED)
+            total = total + judge(image.classes, found.labels, rules).pixels.confusion
+        tp = np.diag(total)
+        mean_iou = np.mean(tp / (total.sum(0) + total.sum(1) - tp))
+        assert card.scores["semantic_pooled.mean_iou"][0] == pytest.approx(mean_iou, abs=1e-5)
+        assert mean_iou > 0.8  # greys lie six deviations apart
+
+    def test_scores_and_reliability_are_kept(self, run):
+        told = json.loads((run / SCORES).read_text())
+        assert told["part"] == "check"
+        assert len(told["images"]) == 2
+        n = sum(np.count_nonzero(i.classes != IGNORED) for i in IMAGES[:2])
+        assert sum(told["reliability"]["n"]) == n
+        card = read_card(run / "model")
+        assert card.post["calibrated_on"] == {"images": 2, "groups": 2}
+        assert 0.05 <= card.post["temperature"] <= 20
+
+    def test_a_run_that_is_done_comes_out_the_same(self, run):
+        before = read_card(run / "model")
+        train_classes(SMALL, IMAGES, run, classes=AREAS, workers=0)
+        assert read_card(run / "model").sha256 == before.sha256
+
+    def test_other_images_or_recipes_are_refused(self, run):
+        with pytest.raises(OptionError, match="on other images"):
+            train_classes(SMALL, [bands(9), *IMAGES[1:]], run, classes=AREAS, workers=0)
+        with pytest.raises(OptionError, match="another recipe"):
+            train_classes(ClassRecipe(split="all"), IMAGES, run, classes=AREAS, workers=0)
+
+
+def test_a_class_that_never_occurs_is_said():
+    with pytest.raises(LabelError, match="pore never occurs in the labels of the 2 training images"):
+        make_class_task(SMALL, IMAGES[:2], [], (*AREAS, "pore"))
+
+
+def test_sides_that_a_network_cannot_take_are_said():
+    recipe = ClassRecipe(samples=SampleOptions(side=250))
+    with pytest.raises(OptionError, match="multiples of 16, but side is 250; take 240 or 256"):
+        make_class_task(recipe, IMAGES[:2], [], AREAS)
+
+
+def test_volumes_want_a_network_for_volumes():
+    classes = np.arange(256).reshape(4, 8, 8) % 3
+    volume = Labelled("v", "v", np.zeros((1, 4, 8, 8), np.float32), classes.astype(np.uint8))
+    with pytest.raises(OptionError, match="unet takes 2D images, these are 3D: take one of unet3d"):
+        make_class_task(SMALL, [volume], [], AREAS)
