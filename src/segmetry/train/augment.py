@@ -12,6 +12,7 @@ import numpy as np
 
 from segmetry.errors import OptionError
 from segmetry.train import greys
+from segmetry.train.options import check_shares, zoom_range
 
 IGNORED = 255
 """Class number, in label arrays of 8 bits, of what nobody labelled and of what lies outside of the image."""
@@ -65,12 +66,8 @@ class AugmentOptions:
     cubic: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "zoom", tuple(float(z) for z in self.zoom))
-        for name in ("rotate", "elastic", "gamma", "shade", "invert", "blur", "noise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"augment: {name} is a share in [0, 1], got {getattr(self, name)!r}.")
-        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
-            raise OptionError(f"augment: zoom must be two positive numbers, low <= high, got {self.zoom!r}.")
+        object.__setattr__(self, "zoom", zoom_range("augment", self.zoom))
+        check_shares("augment", self, "rotate", "elastic", "gamma", "shade", "invert", "blur", "noise")
         for name in ("stretch", "elastic_shift", "contrast"):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"augment: {name} must be >= 0, got {getattr(self, name)!r}.")
@@ -212,6 +209,7 @@ def _span(at: np.ndarray, n: int) -> slice:
 def _readable(pixels: Any) -> np.ndarray:
     """Return pixels as a type that OpenCV warps, in this machine's order of bytes."""
     pixels = np.asarray(pixels)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     kept = pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32)
     return np.ascontiguousarray(pixels if kept else pixels.astype(np.float32))
 

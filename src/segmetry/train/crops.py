@@ -13,6 +13,7 @@ from segmetry.errors import OptionError
 from segmetry.segment.pyramid import typical_side
 from segmetry.train import greys
 from segmetry.train.data import Example, pyramid
+from segmetry.train.options import check_shares, zoom_range
 
 UNKNOWN = 65535
 """Label of what lies outside of an image, while it is warped."""
@@ -55,12 +56,8 @@ class CropOptions:
     text: float = 0.06
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "zoom", tuple(float(z) for z in self.zoom))
-        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
-            raise OptionError(f"crops: zoom must be two positive numbers, low <= high, got {self.zoom!r}.")
-        for name in ("normalised", "invert", "blur", "noise", "shade", "text"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"crops: {name} is a share in [0, 1], got {getattr(self, name)!r}.")
+        object.__setattr__(self, "zoom", zoom_range("crops", self.zoom))
+        check_shares("crops", self, "normalised", "invert", "blur", "noise", "shade", "text")
         if self.stride < 1 or self.side < self.stride or self.side % self.stride:
             raise OptionError(f"crops: side must be a multiple of stride, got {self.side} and {self.stride}.")
         if not (self.typical > 0 and self.spread >= 1):

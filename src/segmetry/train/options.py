@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
 
@@ -10,6 +12,21 @@ OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "plateau", "constant")
 PRECISIONS = ("bf16-mixed", "32-true")
 KEPT = ("last", "best")
+
+
+def check_shares(owner: str, record: Any, *names: str) -> None:
+    """Raise the error that names an option that is no share."""
+    for name in names:
+        if not 0 <= getattr(record, name) <= 1:
+            raise OptionError(f"{owner}: {name} is a share in [0, 1], got {getattr(record, name)!r}.")
+
+
+def zoom_range(owner: str, ends: Sequence[float]) -> tuple[float, ...]:
+    """Return the two ends of a range of zooms as numbers, or raise the error that says what is wanted."""
+    zoom = tuple(float(z) for z in ends)
+    if len(zoom) != 2 or not 0 < zoom[0] <= zoom[1]:
+        raise OptionError(f"{owner}: zoom must be two positive numbers, low <= high, got {zoom!r}.")
+    return zoom
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.train.crops import CropOptions
-from segmetry.train.options import FitOptions, published_fit
+from segmetry.train.options import FitOptions, check_shares, published_fit
 from segmetry.train.recipe_file import RecipeFile
 
 ARCHITECTURES = {
@@ -61,9 +61,7 @@ class TrainRecipe(RecipeFile):
         object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
         if self.network not in ARCHITECTURES:
             raise unknown_name("network", self.network, ARCHITECTURES)
-        for name in ("scenes_share", "scenes_first"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"train: {name} must lie in [0, 1], got {getattr(self, name)!r}.")
+        check_shares("train", self, "scenes_share", "scenes_first")
         if min(self.scenes, self.hard_scenes) < 0 or self.folds < 2:
             raise OptionError(
                 f"train: scenes and hard_scenes must be >= 0 and folds >= 2, got {self.scenes}, {self.hard_scenes} and "

@@ -12,6 +12,7 @@ import numpy as np
 from segmetry.errors import LabelError, OptionError, ShapeMismatchError
 from segmetry.segment.network_input import coordinates, in_units
 from segmetry.train.augment import IGNORED, AugmentOptions, Warp, apply_warp, change_greys, draw_warp
+from segmetry.train.options import check_shares
 
 N_PLACES = 4096
 """Places of each class that are remembered of an image."""
@@ -82,8 +83,7 @@ class SampleOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise OptionError(f"samples: {name} must be a whole number from {least}, got {value!r}.")
-        if not 0 <= self.rare <= 1:
-            raise OptionError(f"samples: rare is a share in [0, 1], got {self.rare!r}.")
+        check_shares("samples", self, "rare")
         if self.grid and (self.number or not self.side):
             raise OptionError("samples: a grid has its own number of places, and needs a side; leave out one of them.")
 
