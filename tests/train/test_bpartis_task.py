@@ -39,6 +39,21 @@ def test_a_sample_has_what_the_network_wants(example):
     assert (fit.steps, fit.batch, fit.optimiser, fit.learning_rate) == (21960, 5, "adam", 3e-4)
 
 
+def test_the_loss_of_what_is_held_out_is_the_mean_over_its_samples():
+    from segmetry.train.parts import mean_loss
+
+    class Line:
+        def loss(self, network, batch):
+            assert batch["x"].shape[0] == 1, "a batch of one"
+            return (network(batch["x"]) ** 2).sum(), {"x": batch["x"].sum()}
+
+    samples = [{"x": np.array([x], np.float32)} for x in (1, 2, 6)]
+    double = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(double.weight, 2.0)
+    assert mean_loss(Line(), double, samples, torch.device("cpu")) == {"loss": round(4 * 41 / 3, 5), "x": 3.0}
+    assert mean_loss(Line(), double, [], torch.device("cpu")) == {}
+
+
 @pytest.mark.slow
 def test_it_learns_the_image_that_it_is_shown(example, monkeypatch):
     from segmetry.train.bpartis_task import BPartISTask

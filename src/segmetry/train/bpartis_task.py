@@ -13,6 +13,7 @@ from segmetry.nets.bpartis import BPartIS
 from segmetry.train.bpartis_data import PublishedSamples, Sample, squeeze_example
 from segmetry.train.bpartis_loss import bpartis_loss
 from segmetry.train.data import Example
+from segmetry.train.parts import full_keep, mean_loss, random_keep
 
 N_CHECKS = 16
 """Images of the held-out part whose loss is told."""
@@ -45,8 +46,7 @@ class BPartISTask:
     def sample(self, number: int) -> dict[str, np.ndarray]:
         """Return training sample `number`: grey image, mask of dropout, labels."""
         sample, rng = self.samples.draw(number)
-        keep = [(rng.random(n) >= rate).astype(np.float32) / np.float32(1 - rate) for n, rate in self._dropout]
-        return _arrays(sample) | {"keep": np.concatenate(keep)}
+        return _arrays(sample) | {"keep": random_keep(self._dropout, rng)}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its parts."""
@@ -56,15 +56,8 @@ class BPartISTask:
 
     def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return the loss and its parts on images that are held out, whole and without dropout."""
-        sums: dict[str, float] = {}
-        keep = np.ones(sum(n for n, _ in self._dropout), np.float32)
-        with torch.inference_mode():
-            for sample in self.held_out:
-                arrays = _arrays(sample) | {"keep": keep}
-                total, parts = self.loss(network, {k: torch.from_numpy(v)[None].to(device) for k, v in arrays.items()})
-                for name, value in (("loss", total), *parts.items()):
-                    sums[name] = sums.get(name, 0.0) + float(value) / len(self.held_out)
-        return {k: round(v, 5) for k, v in sums.items()}
+        keep = full_keep(self._dropout)
+        return mean_loss(self, network, (_arrays(sample) | {"keep": keep} for sample in self.held_out), device)
 
 
 def _arrays(sample: Sample) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segmetry.nets.particle_net import ParticleNet
 from segmetry.train.crops import Crops
+from segmetry.train.parts import full_keep, mean_loss, random_keep
 from segmetry.train.pointing_loss import make_targets, pointing_loss
 
 N_CHECKS = 64
@@ -45,16 +46,9 @@ class ParticleTask:
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
         """Return training sample `number`: image, mask of dropout, targets."""
-        return self._sample(self.crops, number, dropped=True)
-
-    def _sample(self, crops: Crops, number: int, *, dropped: bool) -> dict[str, np.ndarray]:
-        image, labels, rng = crops.draw(number)
+        image, labels, rng = self.crops.draw(number)
         targets = make_targets(labels, rng)
-        keep = [
-            (rng.random(n) >= rate).astype(np.float32) / np.float32(1 - rate) if dropped else np.ones(n, np.float32)
-            for n, rate in self._dropout
-        ]
-        return {"image": image[None], "keep": np.concatenate(keep)} | targets._asdict()
+        return {"image": image[None], "keep": random_keep(self._dropout, rng)} | targets._asdict()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its parts."""
@@ -64,13 +58,11 @@ class ParticleTask:
 
     def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return the loss and its parts on crops that are held out."""
+        return mean_loss(self, network, self._checks(), device)
+
+    def _checks(self) -> Iterator[dict[str, np.ndarray]]:
         if self.held_out is None:
-            return {}
-        sums: dict[str, float] = {}
-        with torch.inference_mode():
-            for i in range(N_CHECKS):
-                one = self._sample(self.held_out, i, dropped=False)
-                total, parts = self.loss(network, {k: torch.from_numpy(v)[None].to(device) for k, v in one.items()})
-                for name, value in (("loss", total), *parts.items()):
-                    sums[name] = sums.get(name, 0.0) + float(value) / N_CHECKS
-        return {k: round(v, 5) for k, v in sums.items()}
+            return
+        for number in range(N_CHECKS):
+            image, labels, rng = self.held_out.draw(number)
+            yield {"image": image[None], "keep": full_keep(self._dropout)} | make_targets(labels, rng)._asdict()
