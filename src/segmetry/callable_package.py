@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 
-def make_callable(name: str, function: Callable[..., Any]) -> None:
-    """Make the module of that name callable as the function, with the function's help and signature.
+class CallablePackage(ModuleType):
+    """A package that answers a call as the function in it that bears its name, with that function's signature.
 
     Importing ``segmetry.measure.regions`` puts the module ``measure`` where the function would be, so the module itself
-    has to answer the call.
+    has to answer the call. The function is looked up as it is asked for: a package may load it later.
     """
 
-    class CallablePackage(ModuleType):
-        __call__ = staticmethod(function)
+    @property
+    def _function(self) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])
 
-    module = sys.modules[name]
-    module.__class__ = CallablePackage
-    module.__signature__ = __import__("inspect").signature(function)  # type: ignore[attr-defined]
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._function)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._function(*args, **options)
+
+
+def make_callable(name: str) -> None:
+    """Make the package of that name callable, see `CallablePackage`."""
+    sys.modules[name].__class__ = CallablePackage

@@ -25,4 +25,4 @@ from segmetry.measure.threshold import otsu_threshold as otsu_threshold
 from segmetry.measure.uncertainty import ParticlesNeeded as ParticlesNeeded
 from segmetry.measure.uncertainty import particles_needed as particles_needed
 
-make_callable(__name__, measure)
+make_callable(__name__)

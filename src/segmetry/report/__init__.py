@@ -8,4 +8,4 @@ from segmetry.report.overlay import overlay
 
 __all__ = ["overlay", "report", "write_batch", "write_result"]
 
-make_callable(__name__, report)
+make_callable(__name__)
