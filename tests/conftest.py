@@ -16,3 +16,9 @@ def emps() -> Path:
     if path is None:
         pytest.skip("the EMPS images are not here; set SEGMETRY_DATA to the folder that holds emps/")
     return path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Torch on one thread: what is small here runs faster, and always the same."""
+    if item.get_closest_marker("torch"):
+        pytest.importorskip("torch").set_num_threads(1)
