@@ -37,14 +37,27 @@ def fresh(code: str) -> str:
         "import segmetry",
         "import segmetry, segmetry.errors, segmetry.types, segmetry.units",
         "import segmetry; dir(segmetry), segmetry.__version__, segmetry.Calibration, segmetry.SegmetryError",
+        "import segmetry.segment.methods",
+        "from segmetry.io.card import Card",
         "from segmetry.cli import main; main(['--help'])",
         "from segmetry.cli import main; main(['measure', '--help'])",
+        "from segmetry.cli import main; main(['networks', '--help'])",
+        "from segmetry.cli import main; main(['train', '--help'])",
         "from segmetry.cli import main; main(['--version'])",
     ],
 )
 def test_what_must_be_light_loads_nothing_heavy(code):
     end = f"import sys; print('|', *[m for m in {HEAVY} if m in sys.modules])"
     assert fresh(f"{code}\n{end}").rpartition("|")[2].strip() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_networks_and_training_load_what_they_build_and_run_with_only_then():
+    pytest.importorskip("torch")
+    late = ("torchvision", "timm", "segmentation_models_pytorch", "lightning_fabric", "torchmetrics", "onnx")
+    code = "import sys, segmetry.nets.table, segmetry.train.run, segmetry.train.class_task"
+    assert fresh(f"{code}\nprint(*[m for m in {late} if m in sys.modules])") == ""
 
 
 def test_every_public_name_is_there():

@@ -75,6 +75,6 @@ def need_torch() -> None:
     """Raise the error that says how to get what training needs, where it is missing."""
     from importlib.util import find_spec
 
-    for package in ("torch", "lightning", "onnx"):
+    for package in ("torch", "lightning_fabric", "onnx"):
         if find_spec(package) is None:
             raise OptionError(f"training needs {package}, which is not installed; pip install 'segmetry[train]'.")

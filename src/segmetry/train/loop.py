@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
-from segmetry.train.fabric import Fabric
 from segmetry.train.options import FitOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LAST = "last.npz"
 BEST = "best.npz"
@@ -95,7 +97,7 @@ def fit(
     SegmetryError
         If the loss is not finite any more; the last good state stays.
     """
-    fabric = fabric or Fabric(accelerator="auto", devices=1, precision=options.precision)
+    fabric = fabric or _fabric(options)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     torch.manual_seed(options.seed)
@@ -216,6 +218,12 @@ def time_taken(folder: Path, batch: int) -> float:
             rate[entry["step"]] = max(entry["samples_per_s"], 0.005)  # below that it is rounded to 0
     steps = sorted(rate)
     return sum((stop - start) * batch / rate[stop] for start, stop in zip([0, *steps], steps, strict=False))
+
+
+def _fabric(options: FitOptions) -> Fabric:
+    from lightning_fabric import Fabric  # takes seconds, so not before something is fitted
+
+    return Fabric(accelerator="auto", devices=1, precision=options.precision)
 
 
 def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
