@@ -12,6 +12,7 @@ from io_files import BITS, COLOUR8, FILES, GREY8, GREY16, STACK16, make, tiff
 from PIL import Image as Pillow
 
 from segmetry.io import describe, read
+from segmetry.io.read import read_channels
 from segmetry.types import Calibration
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -246,3 +247,30 @@ def test_real_micrographs_open(emps: Path):
         image = read(path)
         np.testing.assert_array_equal(image.pixels, np.asarray(Pillow.open(path)))
         assert not image.calibration.known
+
+
+def channels_of(folder: Path) -> tuple[Path, np.ndarray]:
+    stack = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(3, 2, 4, 5)
+    path = folder / "c.tif"
+    tifffile.imwrite(
+        path, stack, imagej=True, metadata={"axes": "ZCYX", "unit": "um", "spacing": 2.0}, resolution=(4, 4)
+    )
+    return path, stack
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_channels_of_a_file_are_images(tmp_path, mapped):
+    path, stack = channels_of(tmp_path)
+    images = read_channels(path, mapped=mapped)
+    for c, image in enumerate(images):
+        assert (image.axes, image.calibration.spacing) == ("ZYX", (2, 0.25, 0.25))
+        np.testing.assert_array_equal(image.pixels, stack[:, c])
+    assert len(images) == 2
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_mapped_pixels_are_those_that_are_read(name, tmp_path):
+    path = make(name, tmp_path)
+    (image,) = read_channels(path, mapped=True)
+    np.testing.assert_array_equal(image.pixels, read(path).pixels)
+    assert image.notes == read(path).notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -34,17 +35,21 @@ class Format:
         Whether the first bytes, and the path where bytes are not enough, are of this kind.
     where : str
         ``"module:function"`` of the reader in this package, imported on first use.
+    maps : bool
+        Whether the reader can leave the pixels in the file: it then takes ``mapped=True``.
     """
 
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes, Path], bool]
     where: str
+    maps: bool = False
 
-    def reader(self) -> Reader:
-        """Return the reader; its libraries are imported now."""
+    def reader(self, *, mapped: bool = False) -> Reader:
+        """Return the reader, `mapped` where this kind can be; its libraries are imported now."""
         module, function = self.where.split(":")
-        return getattr(import_module(f"segmetry.io.{module}"), function)
+        reader = getattr(import_module(f"segmetry.io.{module}"), function)
+        return partial(reader, mapped=True) if mapped and self.maps else reader
 
 
 def _starts(*magic: bytes) -> Callable[[bytes, Path], bool]:
@@ -88,11 +93,12 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".qptiff"),
         _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         "tiff:read_tiff",
+        maps=True,
     ),
     Format("BMP", (".bmp", ".dib"), _is_bmp, "raster:read_bmp"),
     Format("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "raster:read_gif"),
     Format("PGM/PPM", (".pgm", ".ppm", ".pbm", ".pnm"), _is_pnm, "raster:read_pnm"),
-    Format("NumPy", (".npy",), _starts(b"\x93NUMPY"), "npy:read_npy"),
+    Format("NumPy", (".npy",), _starts(b"\x93NUMPY"), "npy:read_npy", maps=True),
     Format("NIfTI", (".nii", ".nii.gz"), _is_nifti, "nifti:read_nifti"),
     Format("DM3", (".dm3",), _is_dm(3), "em:read_dm"),
     Format("DM4", (".dm4",), _is_dm(4), "em:read_dm"),

@@ -11,8 +11,8 @@ from segmetry.errors import ReadError
 from segmetry.io.stored import Stored, check_claim, pick_plane
 
 
-def read_npy(path: Path, page: int | None) -> Stored:
-    """Return the array of an ``.npy`` file.
+def read_npy(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
+    """Return the array of an ``.npy`` file; `mapped` leaves it there.
 
     A last axis of 3 or 4 after two longer ones is colour if the array is 8-bit; else three axes are a volume. Arrays
     with more axes need a `page`.
@@ -42,7 +42,9 @@ def read_npy(path: Path, page: int | None) -> Stored:
             raise ReadError(
                 f"it is cut off: shape {shape} needs {count * dtype.itemsize} bytes, {size - start} are there."
             )
-        array = np.fromfile(file, dtype=dtype, count=count)
+        array = (
+            np.memmap(file, dtype, "r", start, (count,)) if mapped else np.fromfile(file, dtype=dtype, count=count)
+        )
     array = array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
     if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4 and array.dtype == np.uint8:
         axes = "YXS"

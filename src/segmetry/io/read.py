@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -65,14 +67,50 @@ def read(
     ('YX', (3, 3), (0.5, 0.5), 'nm')
     """
     path = Path(path)
-    return decode(path, page, lambda kind, stored: _image(path, kind, stored, page, pixel_size))
+    return decode(path, page, lambda kind, stored: _image(_source(path, page), kind, stored, pixel_size))
+
+
+def read_channels(path: str | os.PathLike[str], *, mapped: bool = False) -> tuple[Image, ...]:
+    """Return an image of each channel in a file, as `read` does; one where the file names no channels.
+
+    Parameters
+    ----------
+    path : path
+    mapped : bool
+        Leave the pixels of TIFF and ``.npy`` on the disk (in a temporary file where a TIFF is compressed) and in the
+        byte order of the file: for what is larger than memory.
+
+    Raises
+    ------
+    ReadError
+        As `read` does.
+    """
+    path = Path(path)
+
+    def images(kind: Format, stored: Stored) -> tuple[Image, ...]:
+        source = _source(path, None)
+        return tuple(_image(source, kind, one, None, mapped=mapped) for one in _channels(stored))
+
+    return decode(path, None, images, mapped=mapped)
+
+
+def _channels(stored: Stored) -> list[Stored]:
+    at = stored.axes.find("C")
+    if at < 0:
+        return [stored]
+    return [
+        dataclasses.replace(stored, pixels=pixels, axes=stored.axes.replace("C", ""))
+        for pixels in np.moveaxis(stored.pixels, at, 0)
+    ]
 
 
 T = TypeVar("T")
 
 
-def decode(path: Path, page: int | None, use: Callable[[Format, Stored], T]) -> T:
+def decode(path: Path, page: int | None, use: Callable[[Format, Stored], T], *, mapped: bool = False) -> T:
     """Return what `use` makes of a file's content; whatever goes wrong is one line that names the file.
+
+    With `mapped`, pixels stay in the file where its kind can do that.
 
     Raises
     ------
@@ -85,7 +123,7 @@ def decode(path: Path, page: int | None, use: Callable[[Format, Stored], T]) -> 
         raise ReadError(f"{path}: {what_is_it(head, path)}; segmetry reads {readable()}.")
     try:
         with quiet():
-            return use(kind, kind.reader()(path, page))
+            return use(kind, kind.reader(mapped=mapped)(path, page))
     except CalibrationError:
         raise
     except SegmetryError as error:
@@ -134,12 +172,19 @@ def _near(path: Path) -> str:
     return f"; did you mean {near[0]}?" if near else "; check the name"
 
 
-def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_size: str | Calibration | None) -> Image:
-    notes = list(stored.notes)
+def _source(path: Path, page: int | None) -> Source:
+    with path.open("rb") as file:
+        return Source(path, hashlib.file_digest(file, "sha256").hexdigest(), page or 0)
+
+
+def _image(
+    source: Source, kind: Format, stored: Stored, pixel_size: str | Calibration | None, *, mapped: bool = False
+) -> Image:
+    path, notes = source.path, list(stored.notes)
     own = next((f for f in FORMATS if path.suffix.lower() in f.suffixes), None)
     if own is not None and own is not kind:
         notes.insert(0, f"the name ends in {path.suffix}, but the content is {kind.name}")
-    pixels, axes, more = _grey(plain_numbers(stored.pixels), stored.axes)
+    pixels, axes, more = _grey(plain_numbers(stored.pixels, native=not mapped), stored.axes)
     notes += more
     pixels, axes, more = three_axes(pixels, axes)
     notes += more
@@ -152,21 +197,19 @@ def _image(path: Path, kind: Format, stored: Stored, page: int | None, pixel_siz
         metadata |= said
     calibration, more = file_calibration(scale, axes, pixel_size)
     notes += more
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Image(
-        np.ascontiguousarray(pixels),
+        pixels if mapped else np.ascontiguousarray(pixels),
         axes,
         calibration,
         name=stem_of(path.name).encode("utf-8", "backslashreplace").decode(),  # no bytes that are no text in tables
-        source=Source(path, sha256, page or 0),
+        source=source,
         notes=tuple(dict.fromkeys(notes)),
         metadata=metadata,
     )
 
 
-def plain_numbers(pixels: np.ndarray) -> np.ndarray:
-    """Return real numbers in the byte order of this machine, in a dtype that every library knows."""
+def plain_numbers(pixels: np.ndarray, *, native: bool = True) -> np.ndarray:
+    """Return real numbers in a dtype that every library knows; `native` ones in the byte order of this machine."""
     if pixels.dtype.kind == "c":
         raise ImageError("its pixels are complex; save the modulus (np.abs) or the phase instead.")
     if pixels.dtype.kind not in "biuf":
@@ -175,7 +218,7 @@ def plain_numbers(pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize not in (4, 8):
         return pixels.astype(np.float32 if pixels.dtype.itemsize < 4 else np.float64)
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False) if native else pixels
 
 
 def _grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
@@ -231,7 +274,8 @@ def _odd_values(pixels: np.ndarray) -> list[str]:
     """Return notes on values that are not finite, and on an image without contrast."""
     notes = []
     if pixels.dtype.kind == "f":
-        n_nan, n_inf = int(np.isnan(pixels).sum()), int(np.isinf(pixels).sum())
+        parts = np.array_split(pixels, math.ceil(pixels.nbytes / 2**26) or 1)  # it may be larger than memory
+        n_nan, n_inf = (sum(int(np.count_nonzero(odd(part))) for part in parts) for odd in (np.isnan, np.isinf))
         for count, name in ((n_nan, "not a number"), (n_inf, "infinite")):
             if count:
                 share = "all pixels are" if count == pixels.size else f"{count} of {pixels.size} pixels are"

@@ -16,8 +16,10 @@ _MINISWHITE, _RGB, _PALETTE, _SEPARATED, _YCBCR, _CIELAB = 0, 2, 3, 5, 6, 8
 _JPEG = (6, 7, 34892, 33007)
 
 
-def read_tiff(path: Path, page: int | None) -> Stored:
+def read_tiff(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
     """Return the first series of images in a TIFF, or one plane of it.
+
+    `mapped` leaves pixels in the file where they are not compressed, and unpacks others into a temporary file.
 
     Pages of equal shape are one stack; its axes are what OME or ImageJ metadata say, else a sequence ``I``. Values are
     as stored, except that a colour table is applied (not ImageJ's, which is for display only), white-is-zero is turned
@@ -55,7 +57,7 @@ def read_tiff(path: Path, page: int | None) -> Stored:
             pixels, axes, picked = one.asarray(), one.axes, None
         else:
             _check(series, size)
-            pixels, axes = series.asarray(), _letters(series.axes)
+            pixels, axes = series.asarray(out="memmap" if mapped else None), _letters(series.axes)
         if pixels.ndim != len(axes):
             raise ReadError(f"its axes {axes!r} do not fit its shape {pixels.shape}; save it again as plain TIFF.")
         stored = np.asarray(pixels)
