@@ -67,7 +67,7 @@ def pair_files(first: Path, truth: Path, *, ids: Collection[str] | None = None, 
         mend = (
             f"{ours[near]} may belong to {theirs[missing[0]].name}: give both one name"
             if near
-            else "add them, or name the images to judge with --ids"
+            else "add them, or leave these truths out (--ids, where images are judged)"
         )
         raise ReadError(
             f"{first}: {len(missing)} of {len(wanted)} truths have no {what}: {some_names(missing)}; {mend}."
@@ -116,7 +116,7 @@ def read_ids(path: Path) -> list[str]:
     ReadError
         If the file cannot be read or is empty.
     """
-    rows = _rows(path)
+    rows = table_rows(path)
     column, headed = _column(rows[0])
     names = [row[column].strip() for row in rows[headed:] if len(row) > column and row[column].strip()]
     if not names:
@@ -150,7 +150,7 @@ def read_groups(path: Path, names: Sequence[str]) -> tuple[str, list[str]]:
     ReadError
         If the file cannot be read, has no second column, or lacks an image.
     """
-    rows = _rows(path)
+    rows = table_rows(path)
     if any(len(row) < 2 for row in rows):
         raise ReadError(f"{path}: needs two columns, the image's name and its group, divided by a comma.")
     column, headed = _column(rows[0])
@@ -183,7 +183,7 @@ def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
     ReadError
         If the file cannot be read, or has no column of numbers, or names none of the images.
     """
-    head, *rows = _rows(path)
+    head, *rows = table_rows(path)
     own, _ = _column(head)
     found = {stem_of(row[own].strip()): row for row in rows if len(row) > own}
     chosen = [found.get(name, []) for name in names]
@@ -204,7 +204,14 @@ def read_properties(path: Path, names: Sequence[str]) -> dict[str, list[float]]:
     return columns
 
 
-def _rows(path: Path) -> list[list[str]]:
+def table_rows(path: Path) -> list[list[str]]:
+    """Return the rows of a CSV that hold anything, divided by commas, semicolons or tabs.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read or is empty.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             text = file.read()
@@ -219,7 +226,7 @@ def _rows(path: Path) -> list[list[str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(f"{path}: is not a CSV that can be read ({error}); save it as CSV, UTF-8.") from None
     if not rows:
-        raise ReadError(f"{path}: is empty; write one name a line.")
+        raise ReadError(f"{path}: is empty; write one image a line.")
     return rows
 
 
