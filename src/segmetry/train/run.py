@@ -22,9 +22,9 @@ from segmetry.train.data import Example, hash_examples, pack, unpack
 from segmetry.train.loop import Task, fit, time_taken
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
+from segmetry.train.run_folder import MODEL, RECIPE, claim
 from segmetry.train.splits import folds
 
-MODEL = "model"
 SCENES = "scenes.npz"
 
 CITATIONS = {
@@ -66,7 +66,7 @@ def fold_models(recipe: TrainRecipe, examples: Sequence[Example], runs: Sequence
     found: dict[Path, list[Example]] = {}
     taken = {recipe.fold}
     for run in runs:
-        other = TrainRecipe.load(run / "recipe.yaml")
+        other = TrainRecipe.load(run / RECIPE)
         if other.fold is None or dataclasses.replace(other, fold=recipe.fold) != recipe:
             raise OptionError(f"{run}: is no run of this recipe with a fold; name runs that differ in that only.")
         if other.fold in taken:
@@ -216,12 +216,7 @@ def train(
         is of another recipe or of other images, or held out a fold that is taken.
     """
     siblings = fold_models(recipe, examples, calibrate_with)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "recipe.yaml"
-    if kept.exists() and TrainRecipe.load(kept) != recipe:
-        raise OptionError(f"{folder}: holds a run of another recipe; name another folder, or remove this one.")
-    with atomic(kept) as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    claim(folder, recipe)
     training, held_out = split(examples, recipe)
     made = []
     if recipe.network == "particles":
