@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,11 @@ class _Numbers:
 
     def of(self, labels: np.ndarray, path: Path) -> np.ndarray:
         """Return the number of the class of each pixel, uint8; `IGNORED` where nobody labelled."""
-        values, counts = np.unique(labels, return_counts=True)
+        tally: Counter[int] = Counter()
+        for plane in labels.reshape(-1, *labels.shape[-2:]):  # of a volume at once it takes four times its memory
+            tally.update(dict(zip(*(found.tolist() for found in np.unique(plane, return_counts=True)), strict=True)))
+        values = np.array(sorted(tally))
+        counts = np.array([tally[value] for value in values.tolist()])
         kept = np.full(values.size, True) if self.ignore is None else values != self.ignore
         meant = (values > 0).astype(int) if self.foreground else values
         self._check(values[kept], meant[kept], counts[kept], path)
