@@ -9,6 +9,7 @@ import pytest
 
 from segmetry.errors import OptionError
 from segmetry.synth import draw_disk, raster_disk, raster_ellipse, raster_polygon, regular_polygon
+from segmetry.synth.raster import touches
 
 
 # The tolerance of the mask is what a raster allows: counting the pixel centres in the disk errs by up to 5.8 % at
@@ -70,6 +71,18 @@ def test_a_shape_outside_the_frame_leaves_it_empty_and_a_cut_one_is_cut():
 def test_a_hexagon_in_a_circle():
     corners = regular_polygon((30.2, 29.7), 20, 6, 11)
     assert raster_polygon(corners, (60, 60)).sum() == pytest.approx(1.5 * math.sqrt(3) * 400, rel=0.005)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_mask_touches_the_frame_where_one_of_its_pixels_is_an_outermost_one(ndim):
+    # Every pixel of a frame of 5 in turn, in a window of 3 that reaches the frame's first, no, or its last pixel.
+    for start in np.ndindex((3,) * ndim):
+        window = tuple(slice(s, s + 3) for s in start)
+        for at in np.ndindex((3,) * ndim):
+            mask = np.zeros((3,) * ndim, bool)
+            mask[at] = True
+            outermost = any(s + a in (0, 4) for s, a in zip(start, at))
+            assert touches(window, mask, (5,) * ndim) == outermost
 
 
 @pytest.mark.parametrize("axes", [(0, 3), (-1, 2), (math.nan, 1)])

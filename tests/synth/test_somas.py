@@ -39,6 +39,7 @@ def test_somas_without_processes_have_the_asked_diameters():
 def test_at_full_scale_somas_are_twenty_to_a_hundred_pixels_wide():
     truth = simulate_somas(seed=1, frame_shape=(800, 800), soma_share=0.1).truth
     whole = truth[(truth["class"] == "soma") & ~truth["touches_frame"]]["equivalent_diameter"] / 0.65
+    assert len(whole) > 10
     assert whole.between(20, 110).all()
 
 
@@ -73,5 +74,7 @@ def test_what_cannot_be():
         simulate_somas(smallest=70.0)
     with pytest.raises(OptionError, match="processes go from least"):
         simulate_somas(processes=(4, 2))
+    with pytest.raises(OptionError, match="hardly any soma .* move soma_diameter"):
+        simulate_somas(frame_shape=(300, 300), soma_diameter=200.0, soma_gsd=1.0)
     with pytest.raises(OptionError, match="no more fit; lower soma_share"):
         simulate_somas(frame_shape=(300, 300), vessels=3000.0)

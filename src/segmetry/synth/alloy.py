@@ -9,7 +9,6 @@ aluminium to be seen by absorption, so there is none.)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +17,15 @@ import numpy as np
 from segmetry.errors import OptionError
 from segmetry.synth import optics
 from segmetry.synth.bodies import Body, fragment, frame_along, plate
-from segmetry.synth.chance import log_uniform, named_rng, short
-from segmetry.synth.labelled import LabelledScene, calibrated, class_facts, log_normal, table, touches
-from segmetry.synth.raster import LABEL_RULE, cover, supersampling_for
-from segmetry.synth.record import LEAST_SIDE, Record
+from segmetry.synth.chance import log_normal, log_uniform, named_rng, short
+from segmetry.synth.labelled import TRIES, LabelledScene, body_row, body_table, fill
+from segmetry.synth.raster import LABEL_RULE, cover, supersampling_for, touches
+from segmetry.synth.record import LEAST_SIDE, LENGTH, Record
 from segmetry.synth.texture import band_noise, ramp
 from segmetry.units import METRES
 
 CLASSES = ("substrate", "precipitate", "inclusion")
 """Classes of an alloy, by label."""
-
-_TRIES = 40  # places tried for a body before another one is drawn
-_MISSES = 10  # bodies without a place before the scene is full
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class AlloyScene(Record):
     streaks: float = 0.05
 
     def __post_init__(self) -> None:
-        self.tidy({"frame_shape": 2}, _RANGES)
+        self.tidy(("frame_shape",), _RANGES)
         if self.precipitate_share + self.inclusion_share > 0.6:
             raise OptionError(
                 "simulate alloy: precipitate_share and inclusion_share together must be at most 0.6, got "
@@ -129,16 +125,16 @@ class AlloyScene(Record):
 
 _RANGES = (
     ("frame_shape", LEAST_SIDE, 65536),
-    ("pixel_size", 1e-12, 1e12),
+    ("pixel_size", *LENGTH),
     ("precipitate_share", 0, 0.4),
     ("inclusion_share", 0, 0.4),
-    ("precipitate_length", 1e-12, 1e12),
+    ("precipitate_length", *LENGTH),
     ("precipitate_gsd", 1, 5),
     ("precipitate_aspect", 1, 100),
     ("habits", 1, 100),
-    ("grain_size", 1e-12, 1e12),
+    ("grain_size", *LENGTH),
     ("boundary_share", 0, 1),
-    ("inclusion_diameter", 1e-12, 1e12),
+    ("inclusion_diameter", *LENGTH),
     ("inclusion_gsd", 1, 5),
     ("roughness", 0, 0.5),
     ("voids", 0, 10000),
@@ -171,10 +167,9 @@ class _Specimen:
             self.mu *= 1 + np.float32(o.texture) * band_noise(self.shape, 5.0, named_rng(o.seed, "alloy texture"))
         self.grain = band_noise(self.shape, 14.0, named_rng(o.seed, "alloy grain"))
         self.rows: list[dict[str, Any]] = []
-        self.covered = [0, 0, 0]
 
-    def put(self, body: Body, centre: np.ndarray, label: int, mu: float, kind: str) -> bool:
-        """Put a body in, unless something is there or no pixel would be its own; return whether it is in."""
+    def put(self, body: Body, centre: np.ndarray, label: int, mu: float, kind: str) -> int:
+        """Put a body in, unless something is there, and return how many pixels are its own; 0 where it is not in."""
 
         def inside(*x: np.ndarray) -> np.ndarray:
             return body.level(*((v - c).astype(np.float32) for v, c in zip(x, centre))) <= 1
@@ -182,32 +177,20 @@ class _Specimen:
         box = (centre - body.reach, centre + body.reach)
         window, middles = cover(inside, *box, self.shape, 1)
         if self.taken[window][middles > 0].any():  # cheap, and finds nearly all that collide
-            return False
+            return 0
         window, coverage = cover(inside, *box, self.shape, supersampling_for(body.least))
         edge = coverage > 0
         mask = coverage >= LABEL_RULE
         if not mask.any() or self.taken[window][edge].any():
-            return False
+            return 0
         self.taken[window] |= edge
         self.labels[window][mask] = label
         own = np.float32(mu) * (1 + np.float32(0.08) * self.grain[window])
         self.mu[window] += coverage * (own - self.mu[window])
-        self.covered[label] += int(mask.sum())
         size = float(coverage.sum()) * self.o.pixel_size**self.ndim
-        radius = (size / (math.pi if self.ndim == 2 else 4 / 3 * math.pi)) ** (1 / self.ndim)
-        self.rows.append(
-            {
-                "object": len(self.rows) + 1,
-                "class": CLASSES[label],
-                "kind": kind,
-                **{f"centroid-{k}": float(c) for k, c in enumerate(centre)},
-                "area": size,
-                "equivalent_diameter": 2 * radius,
-                "attenuation": mu,
-                "touches_frame": touches(window, mask, self.shape),
-            }
-        )
-        return True
+        at_edge = touches(window, mask, self.shape)
+        self.rows.append(body_row(CLASSES[label], kind, centre, size, at_edge, attenuation=mu))
+        return int(mask.sum())
 
     def place(self, rng: np.random.Generator, reach: float) -> np.ndarray:
         """Return a random place from which a body of this reach may show in the frame."""
@@ -246,19 +229,6 @@ class Grains:
         return (at + np.sin(turns @ at + phases) @ shifts) / self.scale, normal * self.scale
 
 
-def _fill(specimen: _Specimen, label: int, share: float, least: float, attempt: Callable[[float], bool]) -> None:
-    """Try one body after the other (told how many pixels are left to cover) until less than `least` is left."""
-    wanted, misses = share * specimen.labels.size, 0
-    while wanted - specimen.covered[label] > least:
-        misses = 0 if attempt(wanted - specimen.covered[label]) else misses + 1
-        if misses > _MISSES:
-            got = specimen.covered[label] / specimen.labels.size
-            raise OptionError(
-                f"simulate alloy: {CLASSES[label]}s cover {got:.3g} of the frame and no more fit; lower "
-                f"{CLASSES[label]}_share from {share:g}, or use smaller ones."
-            )
-
-
 def _inclusions(specimen: _Specimen) -> None:
     """Put inclusions in, often several along the rolling direction: pieces of one that broke."""
     o, rng = specimen.o, named_rng(specimen.o.seed, "alloy inclusions")
@@ -266,7 +236,7 @@ def _inclusions(specimen: _Specimen) -> None:
     smallest = 0.4 * o.inclusion_diameter / o.pixel_size
     last: list[tuple[np.ndarray, float, float]] = []
 
-    def attempt(left: float) -> bool:
+    def attempt(left: float) -> int:
         # The last one is as large as what is left.
         most = max(1.1 * left ** (1 / specimen.ndim), smallest)
         diameter = min(log_normal(rng, o.inclusion_diameter, o.inclusion_gsd) / o.pixel_size, most)
@@ -274,19 +244,19 @@ def _inclusions(specimen: _Specimen) -> None:
         near = last[-1] if last and rng.uniform() < 0.5 else None
         if near:
             diameter, mu = min(diameter, near[1]), near[2]
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             body = fragment(diameter, rng, specimen.ndim, stretch).rough(o.roughness / 2, rng)
             centre = specimen.place(rng, diameter / 2)
             if near:
                 apart = rng.normal(0, 0.25, specimen.ndim) * diameter
                 apart[-1] = rng.choice([-1, 1]) * rng.uniform(0.55, 0.8) * (diameter + near[1])
                 centre = near[0] + apart
-            if specimen.put(body, centre, 2, mu, "inclusion"):
+            if covered := specimen.put(body, centre, 2, mu, "inclusion"):
                 last.append((centre, diameter, mu))
-                return True
-        return False
+                return covered
+        return 0
 
-    _fill(specimen, 2, o.inclusion_share, smallest**specimen.ndim / 2, attempt)
+    fill("alloy", "inclusion", o.inclusion_share, specimen.labels.size, smallest**specimen.ndim / 2, attempt)
 
 
 def _voids(specimen: _Specimen) -> None:
@@ -303,26 +273,26 @@ def _precipitates(specimen: _Specimen) -> None:
     o, rng = specimen.o, named_rng(specimen.o.seed, "alloy precipitates")
     grains = Grains(specimen.shape, o.grain_size / o.pixel_size, o.habits, named_rng(o.seed, "alloy grains"))
 
-    def attempt(left: float) -> bool:
+    def attempt(left: float) -> int:
         length = log_normal(rng, o.precipitate_length, o.precipitate_gsd) / o.pixel_size
         aspect = max(1.0, log_normal(rng, o.precipitate_aspect, 1.35))
         at_boundary = rng.uniform() < o.boundary_share
         power = rng.uniform(1.7, 2.2) if at_boundary else rng.uniform(2.0, 4.0)
         mu = o.substrate + (o.precipitate - o.substrate) * log_normal(rng, 1.0, 1.15)
         half = np.array([length / aspect, *[length] * (specimen.ndim - 1)]) / 2
-        for n_tries in range(_TRIES):
+        for n_tries in range(TRIES):
             centre = specimen.place(rng, length / 2)
-            at_boundary = at_boundary and n_tries < _TRIES // 2
+            at_boundary = at_boundary and n_tries < TRIES // 2
             if at_boundary:
                 centre, normal = grains.boundary(centre)
             else:
                 normal = grains.habit(centre, rng)
             body = plate(half, frame_along(normal), power).rough(o.roughness, rng)
-            if specimen.put(body, centre, 1, mu, "boundary" if at_boundary else "grain"):
-                return True
-        return False
+            if covered := specimen.put(body, centre, 1, mu, "boundary" if at_boundary else "grain"):
+                return covered
+        return 0
 
-    _fill(specimen, 1, o.precipitate_share, 0.0, attempt)
+    fill("alloy", "precipitate", o.precipitate_share, specimen.labels.size, 0.0, attempt)
 
 
 def _disturb(o: AlloyScene, mu: np.ndarray) -> np.ndarray:
@@ -451,18 +421,8 @@ def simulate_alloy(*, seed: int = 0, **options: Any) -> LabelledScene:
     )
     if o.counts is not None:
         mu = mu + _noise(o, mu.shape, specimen.um)
-    image = calibrated(mu, (o.pixel_size,) * mu.ndim, o.unit, f"alloy-{o.seed}")
-    units = dict.fromkeys(("object", "class", "kind"), "")
-    units |= {f"centroid-{k}": "px" for k in range(mu.ndim)}
-    units |= {"area": f"{o.unit}^{mu.ndim}", "equivalent_diameter": o.unit, "attenuation": "µm^-1", "touches_frame": ""}
-    return LabelledScene(
-        image=image,
-        labels=specimen.labels,
-        classes=CLASSES,
-        truth=table(specimen.rows, units),
-        facts=class_facts(specimen.labels, CLASSES, image.calibration),
-        parameters=o.as_dict(),
-    )
+    truth = body_table(specimen.rows, o.unit, mu.ndim, attenuation="µm^-1")
+    return LabelledScene.of(o, "alloy", mu, (o.pixel_size,) * mu.ndim, specimen.labels, CLASSES, truth)
 
 
 def random_alloy(rng: np.random.Generator, **options: Any) -> AlloyScene:

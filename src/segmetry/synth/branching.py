@@ -7,8 +7,9 @@ radii follow from the tips that a segment feeds, its image from Beer and Lambert
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,11 +17,14 @@ import numpy as np
 from segmetry.errors import unknown_name
 from segmetry.synth import optics
 from segmetry.synth.bodies import Tubes, fragment
-from segmetry.synth.chance import log_uniform, named_rng, short
-from segmetry.synth.labelled import LabelledScene, calibrated, class_facts, log_normal, table
+from segmetry.synth.chance import log_normal, log_uniform, named_rng, short
+from segmetry.synth.labelled import LabelledScene, table
 from segmetry.synth.raster import LABEL_RULE
-from segmetry.synth.record import LEAST_SIDE, Record
+from segmetry.synth.record import LEAST_SIDE, LENGTH, Record
 from segmetry.synth.texture import band_noise
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES = ("background", "branch")
 """Classes of a branching structure, by label."""
@@ -122,30 +126,30 @@ class BranchingScene(Record):
     counts: float | None = 4000.0
 
     def __post_init__(self) -> None:
-        self.tidy({"frame_shape": 2}, _RANGES)
+        self.tidy(("frame_shape",), _RANGES)
         if self.habit not in HABITS:
             raise unknown_name("habit", self.habit, HABITS)
 
 
 _RANGES = (
     ("frame_shape", LEAST_SIDE, 65536),
-    ("pixel_size", 1e-12, 1e12),
+    ("pixel_size", *LENGTH),
     ("trees", 0, 1000),
     ("length", 0, 1e12),
     ("generations", 0, 12),
-    ("interval", 1e-12, 1e12),
+    ("interval", *LENGTH),
     ("angle", 0, 180),
     ("angle_spread", 0, 90),
     ("rate", 0.01, 2),
     ("wiggle", 0, 180),
     ("tropism", -10, 10),
-    ("tip_radius", 1e-12, 1e12),
+    ("tip_radius", *LENGTH),
     ("radius_power", 1, 20),
     ("attenuation", 0, 1e12),
     ("soil", 0, 20),
     ("texture", 0, 5),
     ("stones", 0, 100000),
-    ("stone_diameter", 1e-12, 1e12),
+    ("stone_diameter", *LENGTH),
     ("water", 0, 20),
     ("halo", 0, 20),
     ("walls", 0, 1e12),
@@ -188,6 +192,13 @@ class Graph:
             if self.parent[node] >= 0:
                 n[self.parent[node]] += n[node]
         return n
+
+    def branches(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number and the nodes of each branch that has a length; where a tree begins is left out."""
+        for number in np.unique(self.branch):
+            nodes = np.flatnonzero((self.branch == number) & (self.parent >= 0))
+            if len(nodes):
+                yield int(number), nodes
 
     def radii(self, tip_radius: float, power: float) -> np.ndarray:
         """Return the radius at each node, so that ``r^power`` is kept at every branching.
@@ -296,13 +307,10 @@ def _is_near(at: np.ndarray, tip: _Tip, points: list[np.ndarray], branch: list[i
 def _draw(graph: Graph, radii: np.ndarray, shape: tuple[int, ...]) -> Tubes:
     """Return the tubes of a graph."""
     tubes = Tubes(shape, _SAMPLES)
-    for b in np.unique(graph.branch):
-        nodes = np.flatnonzero((graph.branch == b) & (graph.parent >= 0))
-        if not len(nodes):
-            continue
+    for number, nodes in graph.branches():
         first = graph.parent[nodes[0]]
         points = np.concatenate([graph.points[first][None], graph.points[nodes]])
-        if graph.branch[first] != b:
+        if graph.branch[first] != number:
             # A lateral begins at its axis' surface, or its thickness would add to the axis'.
             far = np.sqrt(((points - points[0]) ** 2).sum(axis=1)) > radii[first]
             if not far.any():
@@ -441,27 +449,32 @@ def simulate_branching(*, seed: int = 0, **options: Any) -> LabelledScene:
     if o.counts is not None:
         signal = optics.expose(signal, o.counts, 0.0, named_rng(o.seed, "branching noise"))
         signal = np.maximum(signal, np.float32(0.5 / o.counts))
-    image = calibrated(-np.log(signal), (size, size), o.unit, f"branching-{o.seed}")
     lengths = graph.lengths * size
     middles = (graph.points + graph.points[np.maximum(graph.parent, 0)]) / 2
     shown = ((middles > -0.5) & (middles < np.array(shape) - 0.5)).all(axis=1)
     n_tips = len(graph.parent) - len(np.unique(graph.parent[graph.parent >= 0]))
-    rows = []
-    for b in np.unique(graph.branch):
-        nodes = np.flatnonzero((graph.branch == b) & (graph.parent >= 0))
-        if len(nodes):
-            before = graph.parent[nodes[0]]
-            rows.append(
-                {
-                    "branch": int(b),
-                    "parent": 0 if graph.branch[before] == b else int(graph.branch[before]),
-                    "generation": int(graph.generation[nodes[0]]),
-                    "length": float(lengths[nodes].sum()),
-                    "radius_first": float(radii[nodes[0]]),
-                    "radius_last": float(radii[nodes[-1]]),
-                }
-            )
-    nodes_of_graph = (
+    facts = {"length": {"value": float(lengths[shown].sum()), "unit": o.unit}, "n_tips": n_tips}
+    truth, skeleton = _tables(graph, lengths, radii, o.unit)
+    return LabelledScene.of(
+        o, "branching", -np.log(signal), (size, size), labels, CLASSES, truth, facts=facts, skeleton=skeleton
+    )
+
+
+def _tables(graph: Graph, lengths: np.ndarray, radii: np.ndarray, unit: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables of branches and of nodes."""
+    branches = (
+        {
+            "branch": number,
+            "parent": 0 if graph.branch[before] == number else int(graph.branch[before]),
+            "generation": int(graph.generation[nodes[0]]),
+            "length": float(lengths[nodes].sum()),
+            "radius_first": float(radii[nodes[0]]),
+            "radius_last": float(radii[nodes[-1]]),
+        }
+        for number, nodes in graph.branches()
+        for before in (graph.parent[nodes[0]],)
+    )
+    nodes = (
         {
             "node": k + 1,
             "parent": int(graph.parent[k]) + 1,
@@ -474,18 +487,10 @@ def simulate_branching(*, seed: int = 0, **options: Any) -> LabelledScene:
         }
         for k in range(len(graph.parent))
     )
-    long, units = o.unit, dict.fromkeys(("branch", "parent", "generation"), "")
-    return LabelledScene(
-        image=image,
-        labels=labels,
-        classes=CLASSES,
-        truth=table(rows, units | {"length": long, "radius_first": long, "radius_last": long}),
-        facts=class_facts(labels, CLASSES, image.calibration)
-        | {"length": {"value": float(lengths[shown].sum()), "unit": long}, "n_tips": n_tips},
-        parameters=o.as_dict(),
-        skeleton=table(
-            nodes_of_graph, {"node": "", **units} | {"row": "px", "col": "px", "radius": long, "length": long}
-        ),
+    units = dict.fromkeys(("branch", "parent", "generation"), "")
+    return (
+        table(branches, units | {"length": unit, "radius_first": unit, "radius_last": unit}),
+        table(nodes, {"node": "", **units} | {"row": "px", "col": "px", "radius": unit, "length": unit}),
     )
 
 

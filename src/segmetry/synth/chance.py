@@ -34,6 +34,11 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(math.exp(rng.uniform(math.log(low), math.log(high))))
 
 
+def log_normal(rng: np.random.Generator, median: float, gsd: float) -> float:
+    """Return a draw from the log-normal law of a median and a geometric standard deviation."""
+    return median * math.exp(math.log(gsd) * rng.standard_normal())
+
+
 def short(x: float) -> float:
     """Return a number with four digits, so that records read well."""
     return float(f"{x:.4g}")

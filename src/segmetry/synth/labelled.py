@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segmetry.errors import OptionError
+from segmetry.synth.record import Record
 from segmetry.types import Calibration, Image
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TRIES = 40
+"""Places tried for a body before another one is drawn."""
+_MISSES = 10  # bodies without a place before the scene is full
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +51,28 @@ class LabelledScene:
     parameters: dict[str, Any] = field(default_factory=dict)
     skeleton: pd.DataFrame | None = None
 
+    @classmethod
+    def of(
+        cls,
+        o: Record,
+        kind: str,
+        pixels: np.ndarray,
+        spacing: Sequence[float],
+        labels: np.ndarray,
+        classes: tuple[str, ...],
+        truth: pd.DataFrame,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        skeleton: pd.DataFrame | None = None,
+    ) -> LabelledScene:
+        """Return the scene that a record's simulation drew; `facts` are those that its classes do not tell."""
+        calibration = Calibration(tuple(spacing), o.unit, source="metadata", detail="simulated")
+        image = Image(np.ascontiguousarray(pixels, np.float32), "", calibration, name=f"{kind}-{o.seed}")
+        known = _class_facts(labels, classes, calibration) | dict(facts or {})
+        return cls(image, labels, classes, truth, known, o.as_dict(), skeleton)
 
-def calibrated(pixels: np.ndarray, spacing: Sequence[float], unit: str, name: str) -> Image:
-    """Return simulated pixels as a calibrated float32 image."""
-    calibration = Calibration(tuple(spacing), unit, source="metadata", detail="simulated")
-    return Image(np.ascontiguousarray(pixels, np.float32), "", calibration, name=name)
 
-
-def class_facts(labels: np.ndarray, classes: Sequence[str], calibration: Calibration) -> dict[str, Any]:
+def _class_facts(labels: np.ndarray, classes: Sequence[str], calibration: Calibration) -> dict[str, Any]:
     """Return size (area or volume) and share of the frame of each class."""
     counts = np.bincount(labels.ravel(), minlength=len(classes))
     pixel = math.prod(calibration.spacing)
@@ -64,6 +84,23 @@ def class_facts(labels: np.ndarray, classes: Sequence[str], calibration: Calibra
     }
 
 
+def fill(kind: str, name: str, share: float, size: int, least: float, attempt: Callable[[float], int]) -> None:
+    """Put bodies in one after the other, until less than `least` px of their share of a frame are left to cover.
+
+    `attempt` is told how many px are left, and returns how many it covered: 0 where it found no place.
+    """
+    covered = misses = 0
+    while (left := share * size - covered) > least:
+        new = attempt(left)
+        covered += new
+        misses = 0 if new else misses + 1
+        if misses > _MISSES:
+            raise OptionError(
+                f"simulate {kind}: {name}s cover {covered / size:.3g} of the frame and no more fit; lower "
+                f"{name}_share from {share:g}, or use smaller ones."
+            )
+
+
 def table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> pd.DataFrame:
     """Return rows as a table whose columns, in order, are the keys of `units`."""
     import pandas as pd
@@ -73,15 +110,25 @@ def table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> pd.Dat
     return frame
 
 
-def log_normal(rng: np.random.Generator, median: float, gsd: float) -> float:
-    """Return a draw from the log-normal law of a median and a geometric standard deviation."""
-    return median * math.exp(math.log(gsd) * rng.standard_normal())
+def body_row(
+    class_: str, kind: str, centre: np.ndarray, size: float, touches_frame: bool, **more: float
+) -> dict[str, Any]:
+    """Return the row of a body of this area or volume; `more` are further columns, or outrank those."""
+    ndim = len(centre)
+    radius = (size / (math.pi if ndim == 2 else 4 / 3 * math.pi)) ** (1 / ndim)
+    return {
+        "class": class_,
+        "kind": kind,
+        **{f"centroid-{k}": float(c) for k, c in enumerate(centre)},
+        "area": size,
+        "equivalent_diameter": 2 * radius,
+        "touches_frame": touches_frame,
+        **more,
+    }
 
 
-def touches(window: Sequence[slice], mask: np.ndarray, shape: Sequence[int]) -> bool:
-    """Return whether a mask in a window has a pixel in the outermost rows or columns of the frame."""
-    for axis, (w, n) in enumerate(zip(window, shape)):
-        ends = ([0] if w.start == 0 else []) + ([-1] if w.stop == n else [])
-        if any(mask.take(end, axis=axis).any() for end in ends):
-            return True
-    return False
+def body_table(rows: Iterable[Mapping[str, Any]], unit: str, ndim: int = 2, **more: str) -> pd.DataFrame:
+    """Return rows of `body_row` as a table, numbered from 1; `more` are the units of further columns."""
+    units = {"object": "", "class": "", "kind": "", **{f"centroid-{k}": "px" for k in range(ndim)}}
+    units |= {"area": f"{unit}^{ndim}", "equivalent_diameter": unit, **more, "touches_frame": ""}
+    return table(({"object": k, **row} for k, row in enumerate(rows, start=1)), units)

@@ -15,9 +15,9 @@ import numpy as np
 from segmetry.errors import unknown_name
 from segmetry.synth import optics
 from segmetry.synth.chance import log_uniform, named_rng, short
-from segmetry.synth.labelled import LabelledScene, calibrated, class_facts, table
+from segmetry.synth.labelled import LabelledScene, table
 from segmetry.synth.raster import LABEL_RULE, pixel_means, sample_axis
-from segmetry.synth.record import LEAST_SIDE, Record
+from segmetry.synth.record import LEAST_SIDE, LENGTH, Record
 from segmetry.synth.texture import band_noise
 
 CLASSES = ("background", "biceps", "triceps", "brachialis", "bone")
@@ -81,7 +81,7 @@ class MuscleScene(Record):
     noise: float = 0.035
 
     def __post_init__(self) -> None:
-        self.tidy({"frame_shape": 2}, _RANGES)
+        self.tidy(("frame_shape",), _RANGES)
         if self.only is not None and self.only not in CLASSES[1:]:
             raise unknown_name("class of the arm", self.only, CLASSES[1:])
 
@@ -89,11 +89,11 @@ class MuscleScene(Record):
 _RANGES = (
     ("n_slices", 1, 10000),
     ("frame_shape", LEAST_SIDE, 8192),
-    ("pixel_size", 1e-12, 1e12),
-    ("slice_spacing", 1e-12, 1e12),
-    ("arm_radius", 1e-12, 1e12),
+    ("pixel_size", *LENGTH),
+    ("slice_spacing", *LENGTH),
+    ("arm_radius", *LENGTH),
     ("fat", 0, 1e12),
-    ("bone_radius", 1e-12, 1e12),
+    ("bone_radius", *LENGTH),
     ("septa", 0, 1e12),
     ("marbling", 0, 2),
     ("bias", 0, 3),
@@ -319,10 +319,11 @@ def simulate_muscles(*, seed: int = 0, **options: Any) -> LabelledScene:
             labels[i][pixel_means(own == label, _SAMPLES) >= LABEL_RULE] = label
         signal = pixel_means(_SIGNAL[tissue], _SAMPLES)
         meat = pixel_means(tissue == _MUSCLE, _SAMPLES)
-        marbling = 0.8 * fine.at(i) + 0.6 * coarse.at(i)
+        grain = fine.at(i)
+        marbling = 0.8 * grain + 0.6 * coarse.at(i)
         # Streaks of fat are bright, so the texture is skew.
         signal += np.float32(o.marbling) * meat * (marbling + 0.5 * np.maximum(marbling - 1, 0) ** 2)
-        signal += np.float32(0.06) * fine.at(i) * (signal > 0.6)
+        signal += np.float32(0.06) * grain * (signal > 0.6)
         slope = (1 - s) * slopes[0] + s * slopes[1]
         field = np.float32(slope[0]) * row[:, None] + np.float32(slope[1]) * col[None, :]
         field = field + np.float32(bowl) * (row[:, None] ** 2 + col[None, :] ** 2)
@@ -333,16 +334,16 @@ def simulate_muscles(*, seed: int = 0, **options: Any) -> LabelledScene:
     if o.only is not None:
         labels = (labels == CLASSES.index(o.only)).astype(np.int32)
         classes = (CLASSES[0], o.only)
-    out = calibrated(image, (o.slice_spacing, o.pixel_size, o.pixel_size), o.unit, f"muscles-{o.seed}")
-    facts = class_facts(labels, classes, out.calibration)
+    spacing = (o.slice_spacing, o.pixel_size, o.pixel_size)
     rows = []
     for label, name in enumerate(classes[1:], start=1):
-        seen = np.flatnonzero((labels == label).any(axis=(1, 2)))
+        counts = (labels == label).sum(axis=(1, 2))
+        seen = np.flatnonzero(counts)
         rows.append(
             {
                 "class": name,
                 "label": label,
-                "volume": facts["volume"][name],
+                "volume": float(counts.sum()) * math.prod(spacing),
                 "length": len(seen) * o.slice_spacing,
                 "first_slice": int(seen[0]) if len(seen) else -1,
                 "last_slice": int(seen[-1]) if len(seen) else -1,
@@ -350,7 +351,8 @@ def simulate_muscles(*, seed: int = 0, **options: Any) -> LabelledScene:
         )
     units = {"class": "", "label": "", "volume": f"{o.unit}^3", "length": o.unit, "first_slice": "", "last_slice": ""}
     sections = [math.pi * float(np.prod(arm.bone((i + 0.5) / o.n_slices)[0])) for i in range(o.n_slices)]
-    return LabelledScene(out, labels, classes, table(rows, units), facts | {"bone_section": sections}, o.as_dict())
+    facts = {"bone_section": sections}
+    return LabelledScene.of(o, "muscles", image, spacing, labels, classes, table(rows, units), facts=facts)
 
 
 def random_muscles(rng: np.random.Generator, **options: Any) -> MuscleScene:

@@ -11,7 +11,7 @@ import numpy as np
 
 from segmetry.errors import OptionError, unknown_name
 from segmetry.synth import annotate, arrange, optics
-from segmetry.synth.record import LEAST_SIDE, Record
+from segmetry.synth.record import LEAST_SIDE, LENGTH, Record
 from segmetry.synth.shapes import SHAPES
 from segmetry.synth.supports import SUPPORTS
 
@@ -217,7 +217,7 @@ class ParticleScene(Record):
             object.__setattr__(self, "diameters", given)
             if not all(0 < d < math.inf for d in given):
                 raise OptionError("simulate: diameters must be positive and finite.")
-        self.tidy({"frame_shape": 2, "group_size": 2, "drift_px": 2, "levels": 2}, _RANGES)
+        self.tidy(("frame_shape", "group_size", "drift_px", "levels"), _RANGES)
         if self.bits not in (0, 8, 16):
             raise OptionError(f"simulate: bits must be 0 (float), 8 or 16, got {self.bits}.")
         if self.jpeg_quality is not None and self.bits != 8:
@@ -239,10 +239,10 @@ class ParticleScene(Record):
 
 _RANGES = (
     ("frame_shape", LEAST_SIDE, 65536),
-    ("pixel_size", 1e-12, 1e12),
+    ("pixel_size", *LENGTH),
     ("n", 0, 1e7),
     ("coverage", 0, 10),
-    ("median_diameter", 1e-12, 1e12),
+    ("median_diameter", *LENGTH),
     ("gsd", 1, 10),
     ("aspect_ratio", 1, 1000),
     ("aspect_spread", 0, 2),

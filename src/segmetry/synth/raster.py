@@ -79,6 +79,15 @@ def cover(
     return window, pixel_means(inside(*axes), samples)
 
 
+def touches(window: Sequence[slice], mask: np.ndarray, shape: Sequence[int]) -> bool:
+    """Return whether a mask in a window has a pixel in the outermost rows or columns of the frame."""
+    for axis, (w, n) in enumerate(zip(window, shape)):
+        ends = ([0] if w.start == 0 else []) + ([-1] if w.stop == n else [])
+        if any(mask.take(end, axis=axis).any() for end in ends):
+            return True
+    return False
+
+
 def _coverage(
     inside: Inside, box: tuple[float, float, float, float], shape: tuple[int, int], samples: int
 ) -> np.ndarray:

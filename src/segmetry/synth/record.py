@@ -10,12 +10,17 @@ from segmetry.errors import OptionError, unknown_name
 from segmetry.units import normalise_unit
 
 LEAST_SIDE = 4  # px; slopes need neighbours
+LENGTH = (1e-12, 1e12)
+"""Range of what must be above 0 and finite, in any unit."""
 Range = tuple[str, float, float]
 """Name of an option, its least and its largest value."""
 
 
 class Record:
     """Base of a frozen record of options; the same record is a scene's recipe."""
+
+    seed: int
+    unit: str
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> Self:
@@ -36,16 +41,15 @@ class Record:
             )
         return out
 
-    def tidy(self, tuples: Mapping[str, int], ranges: Iterable[Range]) -> None:
-        """Bring unit and tuples (name and length) into their form, and check every number against its range."""
-        object.__setattr__(self, "unit", normalise_unit(self.unit))  # type: ignore[attr-defined]
-        for name, length in tuples.items():
+    def tidy(self, pairs: Iterable[str], ranges: Iterable[Range]) -> None:
+        """Bring the unit and options of two values into their form, and check every number against its range."""
+        object.__setattr__(self, "unit", normalise_unit(self.unit))
+        for name in pairs:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
-                if len(value) != length:
-                    words = {2: "two", 3: "three"}
-                    raise OptionError(f"simulate: {name} needs {words[length]} values, got {value}.")
+                if len(value) != 2:
+                    raise OptionError(f"simulate: {name} needs two values, got {value}.")
         for name, low, high in ranges:
             value = getattr(self, name)
             if value is None:

@@ -73,7 +73,7 @@ class Scene:
         mask = np.zeros(self.labels.shape, bool)
         for w in self.labels_whole:
             if w.label == label:
-                mask[w.row : w.row + w.mask.shape[0], w.col : w.col + w.mask.shape[1]] |= w.mask
+                mask[w.window] |= w.mask
                 return mask
         raise OptionError(f"there is no particle {label} in the scene; it has 1 to {len(self.labels_whole)}.")
 

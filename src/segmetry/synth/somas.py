@@ -16,10 +16,10 @@ import numpy as np
 from segmetry.errors import OptionError
 from segmetry.synth import optics
 from segmetry.synth.bodies import Tubes, frame_along, plate
-from segmetry.synth.chance import log_uniform, named_rng, short
-from segmetry.synth.labelled import LabelledScene, calibrated, class_facts, log_normal, table, touches
-from segmetry.synth.raster import LABEL_RULE, pixel_means, sample_axis
-from segmetry.synth.record import LEAST_SIDE, Record
+from segmetry.synth.chance import log_normal, log_uniform, named_rng, short
+from segmetry.synth.labelled import TRIES, LabelledScene, body_row, body_table, fill
+from segmetry.synth.raster import LABEL_RULE, pixel_means, sample_axis, touches
+from segmetry.synth.record import LEAST_SIDE, LENGTH, Record
 from segmetry.synth.texture import band_noise
 from segmetry.units import METRES
 
@@ -27,6 +27,7 @@ CLASSES = ("background", "soma", "vessel")
 """Classes of the tissue, by label; vessels are background unless asked for."""
 
 _SAMPLES = 3  # somas are large
+_DRAWS = 1000  # diameters drawn before a law is refused of which next to nothing lies between the two cuts
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class SomaScene(Record):
     noise: float = 0.06
 
     def __post_init__(self) -> None:
-        self.tidy({"frame_shape": 2, "processes": 2}, _RANGES)
+        self.tidy(("frame_shape", "processes"), _RANGES)
         if self.processes[0] > self.processes[1]:
             raise OptionError(f"simulate somas: processes go from least to largest, got {self.processes}.")
         if not self.smallest < self.largest:
@@ -107,15 +108,15 @@ class SomaScene(Record):
 
 _RANGES = (
     ("frame_shape", LEAST_SIDE, 65536),
-    ("pixel_size", 1e-12, 1e12),
+    ("pixel_size", *LENGTH),
     ("soma_share", 0, 0.35),
-    ("soma_diameter", 1e-12, 1e12),
+    ("soma_diameter", *LENGTH),
     ("soma_gsd", 1, 5),
     ("smallest", 0, 1e12),
-    ("largest", 1e-12, 1e12),
+    ("largest", *LENGTH),
     ("processes", 0, 20),
     ("vessels", 0, 1e6),
-    ("vessel_radius", 1e-12, 1e12),
+    ("vessel_radius", *LENGTH),
     ("vessel_gsd", 1, 5),
     ("bright_share", 0, 1),
     ("glia", 0, 1e6),
@@ -192,17 +193,10 @@ def _vessels(o: SomaScene, mm2: float) -> tuple[list[Tubes], list[dict[str, Any]
         radii = radius * np.exp(np.cumsum(rng.normal(0, 0.03, n))) * (np.minimum(0.4 + 0.1 * ends, 1) if along else 1)
         kinds[filled].add(points, radii, margin=12.0)
         middle = points.mean(axis=0)
-        rows.append(
-            {
-                "class": "vessel",
-                "kind": f"{'bright' if filled else 'dark'}, {'along' if along else 'across'}",
-                "centroid-0": float(middle[0]),
-                "centroid-1": float(middle[1]),
-                "area": math.nan,
-                "equivalent_diameter": 2 * radius * o.pixel_size,
-                "touches_frame": bool(((points < radius) | (points > np.array(shape) - 1 - radius)).any()),
-            }
-        )
+        kind = f"{'bright' if filled else 'dark'}, {'along' if along else 'across'}"
+        at_edge = bool(((points < radius) | (points > np.array(shape) - 1 - radius)).any())
+        inner = 2 * radius * o.pixel_size
+        rows.append(body_row("vessel", kind, middle, math.nan, at_edge, equivalent_diameter=inner))
     return kinds, rows
 
 
@@ -272,13 +266,8 @@ def simulate_somas(*, seed: int = 0, **options: Any) -> LabelledScene:
     rng = named_rng(o.seed, "somas noise")
     image = optics.blur(optics.shade(image, o.shading, rng), o.blur_px)
     image += np.float32(o.noise) * rng.standard_normal(shape, dtype=np.float32)
-    out = calibrated(image, (size, size), o.unit, f"somas-{o.seed}")
     classes = CLASSES if o.vessels_as_class else CLASSES[:2]
-    units = {"object": "", "class": "", "kind": "", "centroid-0": "px", "centroid-1": "px"}
-    units |= {"area": f"{o.unit}^2", "equivalent_diameter": o.unit, "touches_frame": ""}
-    every = ({"object": k, **row} for k, row in enumerate([*somas, *rows], start=1))
-    facts = class_facts(labels, classes, out.calibration)
-    return LabelledScene(out, labels, classes, table(every, units), facts, o.as_dict())
+    return LabelledScene.of(o, "somas", image, (size, size), labels, classes, body_table([*somas, *rows], o.unit))
 
 
 def _glia(o: SomaScene, image: np.ndarray, mm2: float) -> None:
@@ -299,63 +288,56 @@ def _somas(
     """Draw somas into the image until they have their share; return labels and rows of truth."""
     rng, shape = named_rng(o.seed, "somas bodies"), o.frame_shape
     labels, rows = np.zeros(shape, np.int32), []
-    wanted, covered, misses = o.soma_share * labels.size, 0, 0
-    least = (o.smallest / o.pixel_size) ** 2 / 2
+    smallest = o.smallest / o.pixel_size
     nissl = band_noise(shape, 7.0, rng)
-    while wanted - covered > least:
-        diameter = 0.0
-        while not o.smallest <= diameter <= o.largest:
-            diameter = log_normal(rng, o.soma_diameter, o.soma_gsd)
+
+    def attempt(left: float) -> int:
         # The last ones are as large as what is left.
-        diameter = max(min(diameter / o.pixel_size, math.sqrt(wanted - covered)), o.smallest / o.pixel_size)
+        diameter = max(min(_diameter(o, rng) / o.pixel_size, math.sqrt(left)), smallest)
         soma = _Soma(diameter, int(rng.integers(o.processes[0], o.processes[1] + 1)), rng)
-        mask = np.zeros(0, bool)
-        for _ in range(40):
+        for _ in range(TRIES):
             centre = rng.uniform([-0.3 * diameter] * 2, np.array(shape) + 0.3 * diameter)
             at = np.clip(np.rint(centre).astype(int), 0, np.array(shape) - 1)
-            window = _window(centre, soma.reach, shape)
             if rng.uniform() > density[at[0], at[1]] or taken[at[0], at[1]]:
                 continue
-            if (taken[window] & (soma.gap(*_grid(window, centre, 1)) < 3)).any():
+            window = _window(centre, soma.reach, shape)
+            gap = soma.gap(*_grid(window, centre, 1))
+            if (taken[window] & (gap < 3)).any():
                 continue
             coverage = pixel_means(soma.gap(*_grid(window, centre, _SAMPLES)) <= 0, _SAMPLES)
             mask = coverage >= LABEL_RULE
             if mask.any():
                 break
-        if not mask.any():
-            misses += 1
-            if misses > 10:
-                raise OptionError(
-                    f"simulate somas: somas cover {covered / labels.size:.3g} of the frame and no more fit; lower "
-                    f"soma_share from {o.soma_share:g}, or use smaller ones."
-                )
-            continue
-        misses = 0
+        else:
+            return 0
         _dendrites(o, image, soma, centre, rng)
         labels[window][mask] = 1
         taken[window] |= coverage > 0
-        covered += int(mask.sum())
         contrast = o.soma_contrast * log_normal(rng, 1.0, 1.25)
         own = 1 + contrast * (1 + np.float32(0.22) * nissl[window])
-        gap = soma.gap(*_grid(window, centre, 1))
         halo = np.exp(-((gap - 1.5) ** 2) / 2) * (gap > 0)  # cells have shrunk a little away from the felt around them
         image[window] -= np.float32(0.35 * abs(contrast)) * halo
         image[window] += coverage * (own - image[window])
         if rng.uniform() < 0.65:  # the slice meets the nucleus
             _nucleus(o, image, centre, diameter, rng)
         area = float(coverage.sum()) * o.pixel_size**2
-        rows.append(
-            {
-                "class": "soma",
-                "kind": "soma",
-                "centroid-0": float(centre[0]),
-                "centroid-1": float(centre[1]),
-                "area": area,
-                "equivalent_diameter": 2 * math.sqrt(area / math.pi),
-                "touches_frame": touches(window, mask, shape),
-            }
-        )
+        rows.append(body_row("soma", "soma", centre, area, touches(window, mask, shape)))
+        return int(mask.sum())
+
+    fill("somas", "soma", o.soma_share, labels.size, smallest**2 / 2, attempt)
     return labels, rows
+
+
+def _diameter(o: SomaScene, rng: np.random.Generator) -> float:
+    """Return a diameter from the law that is cut off."""
+    for _ in range(_DRAWS):
+        diameter = log_normal(rng, o.soma_diameter, o.soma_gsd)
+        if o.smallest <= diameter <= o.largest:
+            return diameter
+    raise OptionError(
+        f"simulate somas: hardly any soma of the median {o.soma_diameter:g} and the geometric standard deviation "
+        f"{o.soma_gsd:g} is from {o.smallest:g} to {o.largest:g} wide; move soma_diameter, smallest or largest."
+    )
 
 
 def _dendrites(o: SomaScene, image: np.ndarray, soma: _Soma, centre: np.ndarray, rng: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from segmetry.synth.options import ParticleScene
 from segmetry.synth.populate import Particle
+from segmetry.synth.raster import touches
 from segmetry.synth.shapes import outline_moments
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class WholeMask(NamedTuple):
     row: int
     col: int
     mask: np.ndarray
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Where `mask` lies in the frame."""
+        rows, cols = self.mask.shape
+        return slice(self.row, self.row + rows), slice(self.col, self.col + cols)
 
 
 def truth_row(
@@ -76,17 +83,9 @@ def truth_row(
         "core_diameter": p.diameter * size * core[0] if core else math.nan,
         "contrast": p.contrast,
         "cluster": int(cluster),
-        "touches_frame": _touches(mask, frame),
+        "touches_frame": touches(mask.window, mask.mask, frame),
         "fraction_in_frame": min(1.0, inside / area) if cut else 1.0,
     }
-
-
-def _touches(w: WholeMask, frame: tuple[int, int]) -> bool:
-    """Return whether a pixel of the mask lies in the outermost rows or columns."""
-    top, left = w.row == 0 and w.mask[0].any(), w.col == 0 and w.mask[:, 0].any()
-    bottom = w.row + w.mask.shape[0] == frame[0] and w.mask[-1].any()
-    right = w.col + w.mask.shape[1] == frame[1] and w.mask[:, -1].any()
-    return bool(top or left or bottom or right)
 
 
 def tell(
