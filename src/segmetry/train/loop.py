@@ -223,7 +223,8 @@ def time_taken(folder: Path, batch: int) -> float:
 def _fabric(options: FitOptions) -> Fabric:
     from lightning_fabric import Fabric  # takes seconds, so not before something is fitted
 
-    return Fabric(accelerator="auto", devices=1, precision=options.precision)
+    precision: Any = options.precision  # one of Fabric's names, which `FitOptions` does not know
+    return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
 def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
