@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,13 +184,11 @@ def operations_per_pixel(net: nn.Module, *, channels: int = 1) -> float:
     """
     module: Any = net
     side = -(-(256 if module.n_axes == 2 else 64) // module.multiple) * module.multiple
-    was_training = net.training
-    meta = net.eval().to("meta")
+    meta = copy.deepcopy(net).eval().to("meta")
     image = torch.zeros(1, channels, *(side,) * module.n_axes, device="meta")
     keep = torch.ones(1, sum(width for width, _ in module.dropout), device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         meta(image, keep)
-    net.train(was_training)
     return counter.get_total_flops() / 2 / side**module.n_axes
 
 
@@ -202,7 +201,8 @@ def measure_network(name: str) -> dict[str, Any]:
         ``parameters``; ``receptive_radius`` in px, None where each pixel sees the whole image; ``operations``,
         multiply-adds per pixel; ``multiple``, which sides must be multiples of.
     """
-    net: Any = build_network(name, channels=1, maps=("class",))
+    with torch.device("meta"):  # sizes only: no weight is drawn
+        net: Any = build_network(name, channels=1, maps=("class",))
     thin = build_network(name, channels=1, maps=("class",), options=NETWORKS[name].thin)
     return {
         "parameters": count_parameters(net),
