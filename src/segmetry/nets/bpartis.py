@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segmetry.nets.blocks import enlarge, masked
+
 EPS = 1e-3
 """What all batch norms add to the variance."""
 
@@ -38,7 +40,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, n_out, 2 H, 2 W) of (B, n_in, H, W)."""
-        return functional.elu(self.conv(enlarge(x)), inplace=True)
+        return functional.elu(self.conv(enlarge(x, 2)), inplace=True)
 
 
 class Factored(nn.Module):
@@ -71,7 +73,7 @@ class Factored(nn.Module):
         y = functional.elu(self.column_2(y), inplace=True)
         y = self.row_2(y)
         if keep is not None:
-            y = y * keep[:, :, None, None]
+            y = masked(y, keep)
         return functional.elu(y + x, inplace=True)
 
 
@@ -105,7 +107,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, n_maps, 8 H, 8 W) of (B, 128, H, W)."""
-        return self.head(enlarge(self.layers(x)))
+        return self.head(enlarge(self.layers(x), 2))
 
 
 class BPartIS(nn.Module):
@@ -149,8 +151,3 @@ class BPartIS(nn.Module):
         """Return raw maps (B, 5, H, W) of images (B, 3, H, W) in [0, 1] under dropout masks (B, 1344)."""
         features = self.encoder(image, iter(keep.split([width for width, _ in self.dropout], dim=1)))
         return torch.cat([self.pointing(features), self.seed(features)], dim=1)
-
-
-def enlarge(x: Tensor) -> Tensor:
-    """Return (B, C, 2 H, 2 W) of (B, C, H, W), bilinear between pixel centres."""
-    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
