@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segmetry.train.pointing_loss import lovasz_hinge
+from segmetry.train.losses.lovasz import lovasz_hinge
 
 SPREAD_WEIGHT = 10.0
 FOREGROUND_WEIGHT = 10.0

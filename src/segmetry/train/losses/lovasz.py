@@ -47,7 +47,7 @@ def lovasz_extension(errors: Tensor, member: Tensor, weight: Tensor | None = Non
     return (errors.clamp(min=0) * step.detach()).sum(dim=1)
 
 
-def lovasz_hinge(logits: Tensor, member: Tensor, known: Tensor) -> Tensor:
+def lovasz_hinge(logits: Tensor, member: Tensor, known: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the Lovász hinge loss of every row.
 
     Parameters
@@ -56,9 +56,11 @@ def lovasz_hinge(logits: Tensor, member: Tensor, known: Tensor) -> Tensor:
         Positive where a pixel is taken for a member.
     member, known : (n, P) bool tensors
         Which pixels are members; which count at all.
+    weight : (n, P) tensor, optional
+        See `lovasz_extension`.
     """
     sign = member.to(logits.dtype) * 2 - 1
-    return lovasz_extension(torch.where(known, 1 - logits * sign, -torch.inf), member & known)
+    return lovasz_extension(torch.where(known, 1 - logits * sign, -torch.inf), member & known, weight)
 
 
 def lovasz(batch: Batch) -> Tensor:
@@ -74,18 +76,14 @@ def lovasz(batch: Batch) -> Tensor:
     known = weight > 0
     plain = bool(((weight == 1) | ~known).all())
     if batch.is_binary:
-        member = batch.truth.flatten(1).bool()
-        errors = 1 - batch.logits.flatten(1) * (2 * batch.truth.flatten(1) - 1)
-        rows = torch.arange(len(weight), device=weight.device)
-        share = known.any(dim=1).to(weight.dtype)
-    else:
-        member = batch.truth.flatten(2).bool() & known[:, None]
-        present = member.any(dim=2)  # (B, K)
-        errors = (batch.truth - batch.probability).abs().flatten(2)[present]  # (n, P)
-        member, rows = member[present], present.nonzero()[:, 0]
-        # The classes of an image weigh one together, and the images the same.
-        by_class = present * batch.map_weight
-        share = over(by_class, by_class.sum(dim=1, keepdim=True))[present]
+        value = lovasz_hinge(batch.logits.flatten(1), batch.truth.flatten(1).bool(), known, None if plain else weight)
+        return weighted_mean(value, known.any(dim=1).to(weight.dtype))
+    member = batch.truth.flatten(2).bool() & known[:, None]
+    present = member.any(dim=2)  # (B, K)
+    rows = present.nonzero()[:, 0]
+    errors = (batch.truth - batch.probability).abs().flatten(2)[present]  # (n, P)
     errors = torch.where(known[rows], errors, -torch.inf)
-    value = lovasz_extension(errors, member & known[rows], None if plain else weight[rows])
-    return weighted_mean(value, share)
+    value = lovasz_extension(errors, member[present], None if plain else weight[rows])
+    # The classes of an image weigh one together, and the images the same.
+    by_class = present * batch.map_weight
+    return weighted_mean(value, over(by_class, by_class.sum(dim=1, keepdim=True))[present])
