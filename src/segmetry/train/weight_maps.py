@@ -277,15 +277,7 @@ def count_classes(target: np.ndarray, n_classes: int) -> np.ndarray:
 def inverse_frequency(counts: np.ndarray) -> np.ndarray:
     """Return class weights ``N / (K n)``: every class weighs the same in all, and the mean pixel 1.
 
-    Parameters
-    ----------
-    counts : (I, K) array of int
-        Pixels of each class in each image: `count_classes`.
-
-    Raises
-    ------
-    LabelError
-        If a class never occurs.
+    See `class_weights`.
 
     Examples
     --------
@@ -299,15 +291,7 @@ def inverse_frequency(counts: np.ndarray) -> np.ndarray:
 def median_frequency(counts: np.ndarray) -> np.ndarray:
     """Return class weights ``median(f) / f``: f is a class's share of the known pixels of the images that have it.
 
-    Parameters
-    ----------
-    counts : (I, K) array of int
-        Pixels of each class in each image: `count_classes`.
-
-    Raises
-    ------
-    LabelError
-        If a class never occurs.
+    See `class_weights`.
 
     References
     ----------
@@ -332,7 +316,21 @@ CLASS_WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def class_weights(name: str, counts: np.ndarray) -> np.ndarray:
-    """Return class weights (K,) by a rule in `CLASS_WEIGHTS`."""
+    """Return class weights (K,) by a rule in `CLASS_WEIGHTS`.
+
+    Parameters
+    ----------
+    name : str
+    counts : (I, K) array of int
+        Pixels of each class in each image: `count_classes`.
+
+    Raises
+    ------
+    OptionError
+        If there is no such rule.
+    LabelError
+        If a class never occurs.
+    """
     if name not in CLASS_WEIGHTS:
         raise unknown_name("rule for class weights", name, CLASS_WEIGHTS)
     return CLASS_WEIGHTS[name](counts)
