@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,10 +78,11 @@ def simulate_labelled(kind: str, out: Path, n: int, seed: int, **options: Any) -
 
 
 def _write_all(made: Iterable[S], write: Callable[[S, Path, str], Path], out: Path, kind: str, n: int) -> int:
+    from segmetry.cli.progress import track
+
     open_output(out)
-    for i, scene in enumerate(made):
-        write(scene, out, f"{kind}-{i:04d}")
-        if n > 1 and sys.stderr.isatty():
-            print(f"\r{i + 1} of {n} images", end="\n" if i + 1 == n else "", file=sys.stderr)
+    written = (write(scene, out, f"{kind}-{i:04d}") for i, scene in enumerate(made))
+    for _ in track(written, n, lambda path: path.stem):
+        pass
     print(f"{out}: {n} images, with labels/ and truth/ of the same names beside images/.")
     return 0
