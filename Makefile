@@ -41,7 +41,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 model: $(TORCH)
-	$(BIN)/segmetry train $(EMPS)/images $(EMPS)/segmaps --groups $(EMPS)/dois.csv --recipe docs/models/particles/recipe.yaml -o out/particles
+	$(BIN)/segmetry train docs/models/particles/recipe.yaml --images $(EMPS)/images --labels $(EMPS)/segmaps --groups $(EMPS)/dois.csv --fold 1 -o out/particles/fold-1
+	$(BIN)/segmetry train docs/models/particles/recipe.yaml --images $(EMPS)/images --labels $(EMPS)/segmaps --groups $(EMPS)/dois.csv --fold 0 -o out/particles/fold-0 \
+		--calibrate-with out/particles/fold-1
 
 docs: $(STAMP)
 	$(BIN)/python -m segmetry.cli.reference docs/reference

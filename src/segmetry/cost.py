@@ -39,11 +39,11 @@ def costed(work: Callable[[], T]) -> Costed[T]:
     >>> costed(lambda: 2 + 2).result
     4
     """
-    before = _reset_peak()
+    before = reset_peak_memory()
     start, cpu = time.perf_counter(), time.process_time()
     result = work()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    rise = _read_status("VmHWM") - before
+    rise = peak_memory() - before
     return Costed(result, seconds, cpu_seconds, 0.0 if rise < 0 else rise)
 
 
@@ -63,8 +63,8 @@ def one_thread() -> Iterator[None]:
         numba.set_num_threads(before[1])
 
 
-def _reset_peak() -> float:
-    """Set the high-water mark to what is held now, and return it (MiB); nan where that cannot be done.
+def reset_peak_memory() -> float:
+    """Set the high-water mark of this process to what is held now, and return it (MiB); nan where that cannot be done.
 
     What earlier work has freed is given back to the system first: else it would be used again, unseen.
     """
@@ -74,6 +74,11 @@ def _reset_peak() -> float:
         _CLEAR.write_text("5")
     except (OSError, AttributeError):  # another system, another C library
         return math.nan
+    return peak_memory()
+
+
+def peak_memory() -> float:
+    """Return what this process held at most since the mark was reset, in MiB; nan where the system does not tell."""
     return _read_status("VmHWM")
 
 

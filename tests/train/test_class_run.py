@@ -13,8 +13,9 @@ from segmetry.segment import segment
 from segmetry.segment.network import Network
 from segmetry.train.augment import IGNORED, AugmentOptions
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.class_run import SCORES, SPLIT, hash_labelled, make_class_task, train_classes
+from segmetry.train.class_run import hash_labelled, make_class_task, train_classes
 from segmetry.train.options import FitOptions
+from segmetry.train.run_folder import SCORES, SPLIT
 from segmetry.train.samples import Labelled, SampleOptions
 from segmetry.types import Image
 

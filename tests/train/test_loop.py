@@ -10,7 +10,9 @@ from segmetry.errors import OptionError, ReadError, SegmetryError  # noqa: E402
 from segmetry.train.checkpoint import load_arrays, save_arrays  # noqa: E402
 from segmetry.train.crops import CropOptions, Crops  # noqa: E402
 from segmetry.train.data import Example  # noqa: E402
-from segmetry.train.loop import LAST, LOG, fit, time_taken  # noqa: E402
+from segmetry.train.log import LOG, read_log, time_taken  # noqa: E402
+from segmetry.train.looks import LOOKS  # noqa: E402
+from segmetry.train.loop import LAST, fit  # noqa: E402
 from segmetry.train.options import FitOptions  # noqa: E402
 from segmetry.train.particle_task import ParticleTask  # noqa: E402
 
@@ -162,6 +164,29 @@ def test_the_best_weights_are_kept_and_can_become_the_model(tmp_path):
     at_four = quietly(Line(scores), options(8, check_every=2), tmp_path / "stopped", stop_after=4)
     assert torch.equal(at_four.head.weight, best["head.weight"])
     assert checks(tmp_path / "best") == [2, 4, 6, 8]
+
+
+class Looker(Line):
+    """A line whose checks also keep a look."""
+
+    def check(self, network, device):
+        return {"score": 0.5, "looks": {"a": np.full((2, 3), 1, np.uint8)}}
+
+
+def test_checks_keep_their_looks_and_cost_once_each(tmp_path):
+    """Killed after the check of step 4 was written and before its state was."""
+    quietly(Looker(), options(6, check_every=2), tmp_path, stop_after=2)
+    before = (tmp_path / LAST).read_bytes()
+    quietly(Looker(), options(6, check_every=2), tmp_path, stop_after=4)
+    (tmp_path / LAST).write_bytes(before)
+    quietly(Looker(), options(6, check_every=2), tmp_path)
+    assert checks(tmp_path) == [2, 4, 4, 6]
+    assert sorted(path.name for path in (tmp_path / LOOKS).iterdir()) == ["000002.npz", "000004.npz", "000006.npz"]
+    log = read_log(tmp_path)
+    assert [entry["step"] for entry in log.checks] == [entry["step"] for entry in log.training] == [2, 4, 6]
+    assert all(entry["check"] == {"score": 0.5} and entry["seconds"] >= 0 for entry in log.checks)
+    assert [entry["step"] for entry in log.starts] == [0, 2, 2]
+    assert all(entry["device"].startswith("cpu, 1 thread") for entry in log.starts)
 
 
 def test_a_run_ends_where_the_score_rises_no_more_and_stays_ended(tmp_path):

@@ -231,7 +231,8 @@ def test_the_command(tmp_path, capfd):
         pixels, labels = draw(i)
         cv2.imwrite(str(tmp_path / f"images/a{i}.png"), pixels)
         cv2.imwrite(str(tmp_path / f"labels/a{i}.png"), labels)
-    args = ["train", str(tmp_path / "images"), str(tmp_path / "labels"), "-o", str(tmp_path / "run"), "--workers", "0"]
+    args = ["train", "--images", str(tmp_path / "images"), "--labels", str(tmp_path / "labels")]
+    args += ["-o", str(tmp_path / "run"), "--workers", "0"]
     small = ["--set", "widths=[8, 16]", "--set", "steps=2", "--set", "batch=2", "--set", "scenes=0"]
     assert main([*args, *small, "--json"]) == 0
     card = json.loads(capfd.readouterr().out)

@@ -259,51 +259,63 @@ def networks(
 
 @app.command(no_args_is_help=True)
 def train(
-    images: Annotated[Path, typer.Argument(help="Folder of images to learn from.")],
-    truth: Annotated[Path, typer.Argument(help="Folder of their right labels, with the same stems.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the model comes to OUT/model.")],
-    network: Annotated[
-        str | None, typer.Option("--network", "-n", help="particles or bpartis. [default: particles]")
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(help="A recipe of training (YAML), as an earlier run left it; it may name its data, too."),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A recipe.yaml of an earlier training run.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An entry of the recipe, such as steps=4000. May be repeated."),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the model comes to OUT/model.")] = Path(
+        "run"
+    ),
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of images, an nnU-Net data set, or a manifest (CSV, YAML).")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Folder of their right labels, with the same stems.")
     ] = None,
     groups: Annotated[
         Path | None, typer.Option("--groups", help="CSV of image and group; images of one group are held out together.")
     ] = None,
-    fold: Annotated[
-        int | None, typer.Option("--fold", min=0, help="Hold this fifth of the groups out. [default: learn from all]")
+    network: Annotated[
+        str | None,
+        typer.Option("--net", "-n", help="particles, bpartis, or one of `segmetry networks`. [default: particles]"),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An entry of the recipe, such as steps=4000. May be repeated."),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, help="Hold this fifth of the groups out. [default: see the recipe]")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="Plan the steps for so much time on this machine.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps; cuda:4 for four of them.")] = "auto",
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
     calibrate_with: Annotated[
         list[Path] | None,
         typer.Option(
             "--calibrate-with",
             metavar="RUN",
-            help="A run of this recipe with another --fold: promises rest on what it held out too. May be repeated.",
+            help="A run of the same recipe with another --fold: promises rest on its images too. May be repeated.",
         ),
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Train a particle network on labelled images; a run that was stopped goes on where it was.
+    """Train a network on labelled images; a run that was stopped goes on where it was.
 
-    Writes OUT/model (a model folder), recipe.yaml, log.jsonl and last.npz, the checkpoint.
+    Writes OUT/model (a model folder, for -m), recipe.yaml, log.jsonl and last.npz, the checkpoint; of networks for
+    classes also split.json and scores.json.
     """
-    from segmetry.cli.trainer import train_network
+    from segmetry.cli.trainer import Data, Running, train_network
 
     return train_network(
-        network,
-        images,
-        truth,
+        recipe,
+        Data(images, labels, groups),
         out,
-        recipe=recipe,
+        Running(minutes, device, workers, calibrate_with or ()),
+        network=network,
         settings=set_,
-        groups=groups,
         fold=fold,
-        workers=workers,
-        calibrate_with=calibrate_with or (),
         as_json=json_,
     )
 

@@ -148,7 +148,7 @@ def study_capacities(
             raise OptionError(f"--set {name}: the study holds out every fold in turn; use --folds for how many.")
     need_torch()
     from segmetry.batch import default_jobs
-    from segmetry.cli.trainer import reading, with_settings
+    from segmetry.cli.trainer import reading
     from segmetry.gather import describe_run
     from segmetry.io import write_table
     from segmetry.io.json_file import plain, write_json
@@ -161,7 +161,7 @@ def study_capacities(
     from segmetry.trials import make_trials
 
     base = replace(TrainRecipe.load(recipe), fold=None) if recipe else TrainRecipe.default("particles")
-    chosen = with_settings(base, own)
+    chosen = base.changed(own)
     if chosen.network != "particles":
         raise OptionError(f"the study judges with the method particles; a network {chosen.network!r} does not fit it.")
     trials = {t.folder: t for t in make_trials([], pair_files(images, truth, what="image").pairs)}

@@ -7,74 +7,203 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segmetry.cli.options import open_output, parse_settings
 from segmetry.cli.progress import LINE_EVERY, track
-from segmetry.errors import unknown_name
+from segmetry.errors import OptionError, unknown_name
+from segmetry.io.model_folder import read_card
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
+    from segmetry.labelled import LabelledSet
     from segmetry.partners import FilePair
+    from segmetry.train.class_recipe import ClassRecipe
     from segmetry.train.recipe import TrainRecipe
 
 
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a network learns from: the options of that name, or the entries of ``data`` in a recipe.
+
+    Parameters
+    ----------
+    images, labels, groups : path, optional
+        See `segmetry.training.load_examples` and `segmetry.labelled.load_labelled`.
+    """
+
+    images: Path | None = None
+    labels: Path | None = None
+    groups: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """How a training runs, which has no part in what comes out."""
+
+    minutes: float | None = None
+    device: str = "auto"
+    workers: int | None = None
+    calibrate_with: Sequence[Path] = ()
+
+    @property
+    def n_workers(self) -> int:
+        """Processes that draw samples."""
+        return self.workers if self.workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
+
+
 def train_network(
-    network: str | None,
-    images: Path,
-    truth: Path,
-    out: Path,
-    *,
     recipe: Path | None,
+    given: Data,
+    out: Path,
+    running: Running,
+    *,
+    network: str | None,
     settings: Iterable[str] | None,
-    groups: Path | None,
     fold: int | None,
-    workers: int | None,
-    calibrate_with: Sequence[Path],
     as_json: bool,
 ) -> int:
     """Train a network on labelled images, and print where its model is."""
     need_torch()
     from segmetry.train.recipe import TrainRecipe
+
+    base, data = read_recipe(recipe, network)
+    data = dataclasses.replace(data, **{k: v for k, v in dataclasses.asdict(given).items() if v is not None})
+    if data.images is None:
+        raise OptionError("train: name what to learn from: --images FOLDER --labels FOLDER.")
+    changes = parse_settings(settings or ())
+    if isinstance(base, TrainRecipe):
+        if fold is not None:
+            changes["fold"] = fold
+        folder = _train_particles(base.changed(changes), data, out, running)
+    else:
+        if fold is not None:
+            changes["split"] = f"fold {fold} of 5"
+        folder = _train_classes(base.changed(changes), data, out, running)
+    card = read_card(folder)
+    if as_json:
+        print(json.dumps(card.as_dict(), indent=2, ensure_ascii=False))
+        return 0
+    print(f"model: {folder} ({card.training['images']} images, {card.training['held_out']} held out)")
+    for name, value in card.scores.items():
+        if name.endswith(".mean_iou") and value[0] is not None:
+            ends = "" if None in value else f" [{value[1]:.3f}, {value[2]:.3f}]"
+            print(f"mean IoU {value[0]:.3f}{ends}, of {card.scores['on']}")
+    print(f"use it: segmetry measure IMAGES -m {folder} -o OUT")
+    return 0
+
+
+def read_recipe(path: Path | None, network: str | None) -> tuple[TrainRecipe | ClassRecipe, Data]:
+    """Return the recipe in a file, or the everyday one of a network, and the data that the file names.
+
+    Paths in the file are from its folder. The network that is named outranks that of the file.
+    """
+    from segmetry.nets.table import NETWORKS
+    from segmetry.train.class_recipe import ClassRecipe
+    from segmetry.train.recipe import ARCHITECTURES, TrainRecipe
+    from segmetry.train.recipe_file import entries_of, read_yaml
+
+    entries: Any = read_yaml(path) if path else {}
+    found = Data()
+    if isinstance(entries, Mapping):
+        entries = dict(entries)
+        named = entries_of(Data, entries.pop("data", None) or {}, f"data in {path}")
+        found = Data(**{name: path.parent / str(value) for name, value in named.items()} if path else {})
+        if network is not None:
+            entries["network"] = network
+        name = str(entries.get("network", "particles"))
+        if name in NETWORKS:
+            return ClassRecipe.from_dict(entries, where=str(path)), found
+        if name not in ARCHITECTURES:
+            raise unknown_name("network", name, (*ARCHITECTURES, *NETWORKS))
+        if path is None:
+            return TrainRecipe.default(name), found
+    return TrainRecipe.from_dict(entries, where=str(path)), found
+
+
+def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Running) -> Path:
     from segmetry.train.run import train
 
-    base = TrainRecipe.load(recipe) if recipe else TrainRecipe.default(network or "particles")
-    if network is not None:
-        base = dataclasses.replace(base, network=network)
-    if fold is not None:
-        base = dataclasses.replace(base, fold=fold)
-    chosen = with_settings(base, parse_settings(settings or ()))
-    examples = load_examples(images, truth, groups=groups, track=reading)
+    if running.minutes is not None:
+        raise OptionError(f"train: minutes plan networks for classes; for {recipe.network} say --set steps=4000.")
+    if data.images is None or data.labels is None:
+        raise OptionError("train: name the labels of the images: --labels FOLDER.")
+    examples = load_examples(data.images, data.labels, groups=data.groups, track=reading)
     open_output(out)
-    n_workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
-    with Bar(chosen.fit.steps) as show:
-        folder = train(chosen, examples, out, workers=n_workers, progress=show, calibrate_with=calibrate_with)
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    if as_json:
-        print(json.dumps(card, indent=2, ensure_ascii=False))
-    else:
-        n, held = card["training"]["images"], card["training"]["held_out"]
-        print(f"model: {folder} ({n} images, {held} held out)")
-        print(f"use it: segmetry measure IMAGES -m {chosen.network} --set model={folder} -o OUT")
-    return 0
+    with Bar(recipe.fit.steps) as show:
+        return train(
+            recipe,
+            examples,
+            out,
+            workers=running.n_workers,
+            progress=show,
+            calibrate_with=running.calibrate_with,
+        )
+
+
+def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running) -> Path:
+    from segmetry.labelled import load_labelled
+    from segmetry.train.class_run import train_classes
+
+    if running.calibrate_with:
+        raise OptionError("train: other runs calibrate networks for particles only; leave out --calibrate-with.")
+    assert data.images is not None
+    found = load_labelled(
+        data.images,
+        data.labels,
+        groups=data.groups,
+        classes=recipe.classes or None,
+        ignore=recipe.ignore,
+        foreground=recipe.foreground,
+        planes=recipe.planes,
+        track=lambda files: track(files, len(files), lambda one: one.name),
+    )
+    for note in found.notes:
+        print(f"segmetry: {note}", file=sys.stderr)
+    print(f"segmetry: {len(found.images)} images, classes {', '.join(found.classes.values())}", file=sys.stderr)
+    open_output(out)
+    recipe = _planned(recipe, found, out, running)
+    with Bar(recipe.fit.steps) as show:
+        return train_classes(
+            recipe,
+            found.images,
+            out,
+            classes=tuple(found.classes.values()),
+            listed=found.parts,
+            workers=running.n_workers,
+            device=running.device,
+            progress=show,
+        )
+
+
+def _planned(recipe: ClassRecipe, found: LabelledSet, out: Path, running: Running) -> ClassRecipe:
+    """Return the recipe with as many steps as fit into the time; a run that goes on keeps those it began with."""
+    from segmetry.train.class_run import plan_classes
+    from segmetry.train.run_folder import RECIPE
+
+    if running.minutes is None:
+        return recipe
+    if (out / RECIPE).exists():
+        fit = type(recipe).load(out / RECIPE).fit
+        print(f"segmetry: goes on with the {fit.steps} steps that were planned", file=sys.stderr)
+        return recipe.changed({"steps": fit.steps, "warmup": fit.warmup})
+    where: dict[str, Any] = {"device": running.device, "workers": running.n_workers}
+    plan = plan_classes(
+        recipe, found.images, running.minutes, classes=tuple(found.classes.values()), listed=found.parts, **where
+    )
+    print(
+        f"segmetry: a step of {recipe.fit.batch} samples takes {plan.step:.2g} s, a look at what is held out "
+        f"{plan.check:.2g} s: {plan.steps} steps in {running.minutes:g} minutes",
+        file=sys.stderr,
+    )
+    return recipe.changed({"steps": plan.steps, "warmup": min(recipe.fit.warmup, plan.steps // 10)})
 
 
 def reading(pairs: Sequence[FilePair]) -> Iterable[FilePair]:
     """Yield the images of a training set and show how far they are: their scale bars take a while to read."""
     return track(pairs, len(pairs), lambda pair: pair.name)
-
-
-def with_settings(recipe: TrainRecipe, settings: dict[str, Any]) -> TrainRecipe:
-    """Return the recipe with entries changed: its own, or those of ``fit`` and ``crops`` by their bare name."""
-    data = recipe.as_dict()
-    inside = {name: data[part] for part in ("crops", "fit") for name in data[part]}
-    for key, value in settings.items():
-        if key not in inside and key not in data:
-            raise unknown_name("entry of the recipe", key, (*data, *inside))
-        inside.get(key, data)[key] = value
-    return type(recipe).from_dict(data, where="--set")
 
 
 class Bar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from segmetry.errors import OptionError, unknown_name
@@ -39,6 +39,10 @@ class ClassRecipe(RecipeFile):
         Value in the label files to name, in the order of the classes; the values that occur unless told.
     ignore : int, optional
         Value of pixels that nobody labelled.
+    foreground : bool
+        Labels are numbers of objects: learn what is object and what is not.
+    planes : bool
+        Learn from the planes of volumes, each for itself.
     split : str
         What images train, check and test: a rule of `segmetry.train.splits.deal`.
     """
@@ -53,6 +57,8 @@ class ClassRecipe(RecipeFile):
     fit: FitOptions = field(default_factory=FitOptions)
     classes: Mapping[int, str] = field(default_factory=dict)
     ignore: int | None = None
+    foreground: bool = False
+    planes: bool = False
     split: str = "80/20"
 
     def __post_init__(self) -> None:
@@ -63,3 +69,11 @@ class ClassRecipe(RecipeFile):
                 raise unknown_name("weight of pixels", name, WEIGHT_MAPS)
         if len(set(self.classes.values())) != len(self.classes):
             raise OptionError(f"train: classes need names that differ, got {', '.join(self.classes.values())}.")
+
+    def _inside(self, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Options of the network count as entries, too."""
+        from segmetry.nets.table import NETWORKS  # imports torch
+
+        network = NETWORKS.get(data["network"])
+        own = {f.name: data["options"] for f in fields(network.options)} if network else {}
+        return own | super()._inside(data)

@@ -30,16 +30,16 @@ from segmetry.segment.network import map_names, probabilities
 from segmetry.train.augment import IGNORED
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.class_task import ClassTask
-from segmetry.train.loop import fit, time_taken
+from segmetry.train.log import time_taken
+from segmetry.train.looks import begin_looks
+from segmetry.train.loop import fit
 from segmetry.train.losses import Loss
+from segmetry.train.planning import Plan, plan
 from segmetry.train.run import Progress
-from segmetry.train.run_folder import MODEL, claim
+from segmetry.train.run_folder import MODEL, SCORES, SPLIT, claim
 from segmetry.train.samples import Labelled, Normalisation, Samples
 from segmetry.train.splits import PARTS, deal
 from segmetry.train.weight_maps import class_weights
-
-SPLIT = "split.json"
-SCORES = "scores.json"
 
 PIXELS = 100_000
 """Pixels of each image that the temperature rests on."""
@@ -68,13 +68,14 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: scores with their intervals, the diagram, and the counts of every image."""
         found = combine(self.images, groups=self.groups)
-        names = ("predicted", "observed", "low", "high", "n")
+        arrays = ("predicted", "observed", "low", "high", "n", "lower", "upper")
+        of = self.reliability
         return {
             "part": self.part,
             "groups": list(self.groups),
             "scores": {family: {name: e.as_dict() for name, e in table.items()} for family, table in found.items()},
-            "reliability": {name: np.round(getattr(self.reliability, name), 5).tolist() for name in names}
-            | {"scores": self.reliability.scores, "note": self.reliability.note},
+            "reliability": {name: np.round(getattr(of, name), 5).tolist() for name in arrays}
+            | {"level": of.level, "scores": of.scores, "note": of.note},
             "images": [one.as_dict() for one in self.images],
         }
 
@@ -88,6 +89,7 @@ def train_classes(
     listed: Sequence[str] = (),
     name: str | None = None,
     workers: int = 1,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> Path:
     """Train a network that gives every pixel a class, and return its model folder, ``folder/model``.
@@ -107,6 +109,8 @@ def train_classes(
         Of the model; that of the network unless told.
     workers : int
         Processes that draw samples.
+    device : str
+        See `segmetry.train.loop.make_fabric`.
     progress : callable, optional
         Told the step, the number of steps, and the latest losses.
 
@@ -122,12 +126,12 @@ def train_classes(
     The temperature is fitted on the images that check. Scores are those of the images that test, and where none do
     of those that check; `segmetry.evaluate.judgement.judge` makes them, as for `segmetry evaluate`.
     """
-    parts = deal(recipe.split, [image.group for image in images], listed, seed=recipe.fit.seed)
-    of = {part: [image for image, p in zip(images, parts, strict=True) if p == part] for part in PARTS}
+    parts, of = _dealt(recipe, images, listed)
     task = make_class_task(recipe, of["train"], of["check"], classes)
     claim(folder, recipe)
     _claim_images(folder, images, parts)
-    network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
+    begin_looks(folder, of["check"])
+    network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
     exported = export(network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes))
     card = _finished(recipe, task, exported, of, name=name, seconds=time_taken(folder, recipe.fit.batch))
     model = folder / MODEL
@@ -141,6 +145,30 @@ def train_classes(
         write_json(folder / SCORES, verdict.as_dict())
         write_model_folder(model, dataclasses.replace(card, scores=_headline(verdict)), exported.onnx)
     return model
+
+
+def plan_classes(
+    recipe: ClassRecipe,
+    images: Sequence[Labelled],
+    minutes: float,
+    *,
+    classes: Sequence[str],
+    listed: Sequence[str] = (),
+    device: str = "auto",
+    workers: int = 1,
+) -> Plan:
+    """Return what a run of a recipe on images can do in so many minutes, see `segmetry.train.planning.plan`."""
+    _, of = _dealt(recipe, images, listed)
+    task = make_class_task(recipe, of["train"], of["check"], classes)
+    return plan(task, recipe.fit, minutes, device=device, workers=workers)
+
+
+def _dealt(
+    recipe: ClassRecipe, images: Sequence[Labelled], listed: Sequence[str]
+) -> tuple[list[str], dict[str, list[Labelled]]]:
+    """Return the part of each image, and the images of each part."""
+    parts = deal(recipe.split, [image.group for image in images], listed, seed=recipe.fit.seed)
+    return parts, {part: [image for image, p in zip(images, parts, strict=True) if p == part] for part in PARTS}
 
 
 def make_class_task(

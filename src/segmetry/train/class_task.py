@@ -18,6 +18,7 @@ from segmetry.segment.engine import Model, normalise
 from segmetry.segment.network import map_names, probabilities
 from segmetry.train.augment import IGNORED
 from segmetry.train.class_scores import judge_classes, pool, scores
+from segmetry.train.looks import shown, small
 from segmetry.train.losses import Loss
 from segmetry.train.samples import Labelled, Samples
 from segmetry.train.weight_maps import IGNORE, WEIGHT_MAPS, distance_target
@@ -122,18 +123,24 @@ class ClassTask:
         return found.total, found.parts
 
     def check(self, network: nn.Module, device: torch.device) -> dict[str, Any]:
-        """Return the scores of a network on the images held out; ``score`` is the mean IoU."""
+        """Return the scores of a network on the images held out; ``score`` is the mean IoU, ``looks`` what it found in
+        some.
+        """
         if not self.held_out:
             return {}
-        judged, losses = [], []
+        judged, losses, looks = [], [], {}
+        look_at = shown(self.held_out)
         for image in self.held_out:
             maps = self.predict(network, device, image.pixels)
             target = as_target(np.asarray(image.classes))
             losses.append(self._loss_of_image(maps, target))
             probability = probabilities(maps[: len(map_names(self.classes))])
             judged.append(judge_classes(target, probability, self.classes, ignored=target == IGNORE))
+            if image in look_at:
+                looks[image.name] = small(probability.argmax(axis=0).astype(np.uint8), image)
         found = scores(pool(judged))
-        return {"loss": round(float(np.mean(losses)), 5)} | found | {"score": found.get("mean_iou", 0.0)}
+        told = {"loss": round(float(np.mean(losses)), 5)} | found | {"score": found.get("mean_iou", 0.0)}
+        return told | {"looks": looks}
 
     def _loss_of_image(self, maps: np.ndarray, target: np.ndarray) -> float:
         distance = torch.from_numpy(distance_target(target))[None] if self.loss_of.needs_distance else None

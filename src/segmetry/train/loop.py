@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from segmetry.errors import OptionError, SegmetryError
+from segmetry.cost import peak_memory, reset_peak_memory
+from segmetry.errors import OptionError, SegmetryError, unknown_name
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
+from segmetry.train.log import LOG
+from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 LAST = "last.npz"
 BEST = "best.npz"
-LOG = "log.jsonl"
 
 
 class Task(Protocol):
@@ -39,9 +41,9 @@ class Task(Protocol):
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what is minimised, and its parts for the log."""
 
-    def check(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+    def check(self, network: nn.Module, device: torch.device) -> dict[str, Any]:
         """Return scores of a network in evaluation mode on data that it is not trained on; ``score`` tells better from
-        worse.
+        worse. ``looks``, if there, is no score but what `segmetry.train.looks.keep_look` keeps.
         """
 
 
@@ -69,7 +71,7 @@ def fit(
     folder: Path,
     *,
     workers: int = 1,
-    fabric: Fabric | None = None,
+    device: str = "auto",
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
 ) -> nn.Module:
@@ -85,8 +87,8 @@ def fit(
         the same losses as one that was not.
     workers : int
         Processes that draw samples; 0 draws them in this one.
-    fabric : Fabric, optional
-        Devices and precision; this machine's best device unless told.
+    device : str
+        See `make_fabric`.
     progress : callable, optional
         Told the step, the number of steps, and the latest losses.
     stop_after : int, optional
@@ -97,12 +99,12 @@ def fit(
     SegmetryError
         If the loss is not finite any more; the last good state stays.
     """
-    fabric = fabric or _fabric(options)
+    fabric = make_fabric(device, options.precision)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     torch.manual_seed(options.seed)
     network = task.build().to(fabric.device, memory_format=torch.channels_last)
-    optimiser = _optimiser(network, options)
+    optimiser = make_optimiser(network, options)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     done, course = 0, Course()
     if (folder / LAST).exists():
@@ -116,6 +118,7 @@ def fit(
     last = min(options.steps, stop_after or options.steps)
     batches = _batches(task, options, done, workers, fabric)
     network.train()
+    _reset_peak(fabric.device)
     with (folder / LOG).open("a", encoding="utf-8") as log:
 
         def write(entry: dict[str, Any]) -> None:
@@ -123,6 +126,7 @@ def fit(
                 log.write(json.dumps(entry) + "\n")
                 log.flush()
 
+        write({"step": done, "device": _device_words(fabric)})
         for step in range(done, last):
             if course.over(options):
                 break
@@ -150,6 +154,7 @@ def fit(
                     "rate": optimiser.param_groups[0]["lr"],
                     "steps_per_s": round(n / (now - began), 3),
                     "samples_per_s": round(n * options.batch / (now - began), 2),
+                    "memory": _peak(fabric.device),
                 }
                 write(entry)
                 if progress:
@@ -160,7 +165,8 @@ def fit(
                     scores: dict[str, Any] = {}
                     if fabric.is_global_zero:
                         scores = task.check(_averaged(task, average, fabric.device), fabric.device)
-                    write({"step": step + 1, "check": scores})
+                        keep_look(folder, step + 1, scores.pop("looks", {}))
+                    write({"step": step + 1, "check": scores, "seconds": round(time.monotonic() - now, 2)})
                     if course.note(fabric.broadcast(scores).get("score"), options) and fabric.is_global_zero:
                         save_arrays(folder / BEST, average)
                 if fabric.is_global_zero:
@@ -206,25 +212,56 @@ class Course:
         return bool(options.patience) and self.worse >= options.patience
 
 
-def time_taken(folder: Path, batch: int) -> float:
-    """Return the seconds that the steps of a run took by its log, each step once, however often it was stopped."""
-    rate: dict[int, float] = {}
-    for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # the process was killed as it wrote
-        if "samples_per_s" in entry:
-            rate[entry["step"]] = max(entry["samples_per_s"], 0.005)  # below that it is rounded to 0
-    steps = sorted(rate)
-    return sum((stop - start) * batch / rate[stop] for start, stop in zip([0, *steps], steps, strict=False))
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return what runs a network on this machine's devices.
 
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` is a GPU where there is one; ``"cpu"``, ``"cuda"``, ``"mps"``; ``"cuda:4"`` is four of them.
+    precision : str
+        Of `FitOptions`.
 
-def _fabric(options: FitOptions) -> Fabric:
+    Raises
+    ------
+    OptionError
+        If there is no such device here.
+    """
     from lightning_fabric import Fabric  # takes seconds, so not before something is fitted
 
-    precision: Any = options.precision  # one of Fabric's names, which `FitOptions` does not know
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    kind, _, number = device.partition(":")
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there:
+        raise unknown_name("device", kind, there)
+    if not there[kind]:
+        known = ", ".join(name for name, is_there in there.items() if is_there)
+        raise OptionError(f"device: this machine has no {kind}, or torch was built without it; there are: {known}.")
+    if number and not (number.isdigit() and int(number)):
+        raise OptionError(f"device: write {kind}:4 for four devices, got {device!r}.")
+    named: Any = precision  # one of Fabric's names, which `FitOptions` does not know
+    return Fabric(accelerator=kind, devices=int(number or 1), precision=named)
+
+
+def _device_words(fabric: Fabric) -> str:
+    """Return what runs the network, as a report names it."""
+    if fabric.device.type != "cuda":
+        n = torch.get_num_threads()
+        return f"{fabric.device.type}, {n} thread{'s' if n > 1 else ''}"
+    name = torch.cuda.get_device_name(fabric.device)
+    return name if fabric.world_size == 1 else f"{fabric.world_size} × {name}"
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        reset_peak_memory()
+
+
+def _peak(device: torch.device) -> int | None:
+    """Return the memory in MiB that was held at most: a GPU's, else this process's; None where nobody tells."""
+    memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory()
+    return round(memory) if math.isfinite(memory) else None
 
 
 def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
@@ -233,8 +270,8 @@ def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
-def _optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    # Norms and biases do not decay.
+def make_optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
+    """Return the optimiser of a network; norms and biases do not decay."""
     decays = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -280,6 +317,12 @@ def _update(average: dict[str, Tensor], network: nn.Module, decay: float, step: 
     for k, v in average.items():
         if not v.is_floating_point():
             v.copy_(state[k])
+
+
+def batch_of(samples: Sequence[dict[str, np.ndarray]], device: torch.device) -> dict[str, Tensor]:
+    """Return samples as the batch that a loss takes."""
+    batch: dict[str, Tensor] = default_collate(samples)
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def _batches(task: Task, options: FitOptions, done: int, workers: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:

@@ -43,6 +43,31 @@ class RecipeFile:
                 values[entry.name] = part(**entries_of(part, values[entry.name] or {}, f"{entry.name} in {where}"))
         return cls(**values)
 
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """Return the recipe with entries changed: its own, or those of its parts by their bare name.
+
+        Examples
+        --------
+        >>> from segmetry.train.class_recipe import ClassRecipe
+        >>> made = ClassRecipe().changed({"network": "unet", "steps": 400, "side": 128})
+        >>> made.fit.steps, made.samples.side
+        (400, 128)
+        """
+        data = self.as_dict()
+        data |= {name: value for name, value in settings.items() if name in data}
+        inside = self._inside(data)
+        for name, value in settings.items():
+            if name not in data:
+                if name not in inside:
+                    raise unknown_name("entry of the recipe", name, (*data, *inside))
+                inside[name][name] = value
+        return type(self).from_dict(data, where="the settings")
+
+    def _inside(self, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the part of plain data that each entry of a part belongs into."""
+        parts = [f.name for f in dataclasses.fields(self) if dataclasses.is_dataclass(f.default_factory)]
+        return {name: data[part] for part in parts for name in data[part]}
+
     def to_yaml(self) -> str:
         """Return the text of a recipe file."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False)
@@ -50,11 +75,15 @@ class RecipeFile:
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Return the recipe in a YAML file."""
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ReadError(f"cannot read the recipe of training {path}: {str(error).splitlines()[0]:.150}.") from error
-        return cls.from_dict(data, where=str(path))
+        return cls.from_dict(read_yaml(path), where=str(path))
+
+
+def read_yaml(path: Path | str) -> Any:
+    """Return what a recipe's YAML file holds."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ReadError(f"cannot read the recipe of training {path}: {str(error).splitlines()[0]:.150}.") from error
 
 
 def entries_of(record: type, data: Any, where: str) -> dict[str, Any]:

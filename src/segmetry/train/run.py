@@ -19,7 +19,8 @@ from segmetry.train.bpartis_task import BPartISTask
 from segmetry.train.calibrate import calibration, score_examples
 from segmetry.train.crops import Crops
 from segmetry.train.data import Example, hash_examples, pack, unpack
-from segmetry.train.loop import Task, fit, time_taken
+from segmetry.train.log import time_taken
+from segmetry.train.loop import Task, fit
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.run_folder import MODEL, RECIPE, claim

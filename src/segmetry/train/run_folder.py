@@ -10,6 +10,8 @@ from segmetry.train.recipe_file import RecipeFile
 
 RECIPE = "recipe.yaml"
 MODEL = "model"
+SPLIT = "split.json"
+SCORES = "scores.json"
 
 
 def claim(folder: Path, recipe: RecipeFile) -> None:

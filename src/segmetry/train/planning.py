@@ -1,0 +1,98 @@
+"""How many steps fit into the time that there is: a few are taken and timed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from segmetry.errors import OptionError
+from segmetry.train.loop import Task, batch_of, make_fabric, make_optimiser
+from segmetry.train.options import FitOptions
+
+TIMED = 3
+"""Steps that are timed at least."""
+
+SECONDS = 5.0
+"""Steps are timed for so long."""
+
+MARGIN = 0.95
+"""Part of the time that is given to steps and checks; the rest is for export and calibration."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do in its time.
+
+    Parameters
+    ----------
+    steps : int
+    step : float
+        Seconds of one, measured.
+    check : float
+        Seconds of one look at what is held out, measured.
+    """
+
+    steps: int
+    step: float
+    check: float
+
+
+def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto", workers: int = 1) -> Plan:
+    """Return how many steps of a task fit into so many minutes on this machine.
+
+    Parameters
+    ----------
+    task : Task
+    options : FitOptions
+        Its number of steps has no part in this.
+    minutes : float
+    device : str
+        See `segmetry.train.loop.make_fabric`.
+    workers : int
+        Processes that draw samples, beside the one that learns.
+
+    Raises
+    ------
+    OptionError
+        If there is no time for ten steps.
+
+    Notes
+    -----
+    The network of these steps is thrown away. With workers, samples are drawn while the network learns, else in turn.
+    """
+    fabric = make_fabric(device, options.precision)
+    network = task.build().to(fabric.device, memory_format=torch.channels_last)
+    optimiser = make_optimiser(network, options)
+    wrapped, stepping = fabric.setup(network, optimiser)
+    network.train()
+    draws, learns = [], []
+    began = time.monotonic()
+    number = 0
+    while len(learns) <= TIMED or time.monotonic() - began < SECONDS:
+        start = time.monotonic()
+        batch = batch_of([task.sample(number + k) for k in range(options.batch)], fabric.device)
+        number += options.batch
+        drawn = time.monotonic()
+        loss, _ = task.loss(wrapped, batch)
+        fabric.backward(loss)
+        stepping.step()
+        stepping.zero_grad(set_to_none=True)
+        float(loss.detach())  # waits for the device
+        draws.append(drawn - start)
+        learns.append(time.monotonic() - drawn)
+    # The first step allocates and compiles.
+    draw, learn = (sum(times[1:]) / len(times[1:]) for times in (draws, learns))
+    step = max(draw / workers, learn) if workers else draw + learn
+    start = time.monotonic()
+    task.check(network.eval(), fabric.device)
+    check = time.monotonic() - start
+    every = options.check_every * step if options.check_every else options.save_every
+    steps = int(MARGIN * 60 * minutes / (step * (1 + check / max(every, step))))
+    if steps < 10:
+        raise OptionError(
+            f"a step takes {step:.2g} s and a look at what is held out {check:.2g} s: {minutes:g} minutes are too few; "
+            "give more, or take a smaller network, batch or side."
+        )
+    return Plan(steps, step, check)
