@@ -148,7 +148,7 @@ def fit(
             to_save = to_check or now - saved > options.save_every
             if now - shown > 10 or to_save:
                 n = step + 1 - since
-                entry = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
+                entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
                 _refuse_nonfinite(entry, folder)
                 entry |= {
                     "rate": optimiser.param_groups[0]["lr"],
