@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 from scipy import ndimage, special
-from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 
 torch = pytest.importorskip("torch")
 from segmetry.train.losses import LOSSES  # noqa: E402
@@ -54,6 +53,8 @@ class Scene:
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_cross_entropy_is_that_of_scikit_learn(k):
+    from sklearn.metrics import log_loss  # seconds, which collecting need not take
+
     scene = Scene(k)
     p, y, w = scene.rows
     assert scene.loss("cross-entropy") == pytest.approx(log_loss(y, p, sample_weight=w, labels=range(k)), rel=1e-9)
@@ -61,6 +62,8 @@ def test_cross_entropy_is_that_of_scikit_learn(k):
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_squared_error_is_the_brier_score(k):
+    from sklearn.metrics import brier_score_loss
+
     scene = Scene(k)
     p, y, w = scene.rows
     want = np.average(((p - np.eye(k)[y]) ** 2).mean(axis=1), weights=w)
@@ -214,6 +217,8 @@ def test_lovasz_softmax_of_several_maps_and_classes_that_an_image_lacks():
 
 
 def test_lovasz_of_hard_answers_is_the_jaccard_loss():
+    from sklearn.metrics import jaccard_score
+
     rng = np.random.default_rng(3)
     truth, answer = rng.integers(0, 3, (2, 1, 8, 9))
     logits = np.where(answer[:, None] == np.arange(3)[:, None, None], 1e4, -1e4)

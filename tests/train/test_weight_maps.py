@@ -10,7 +10,6 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 from skimage.graph import MCP_Geometric
-from sklearn.utils.class_weight import compute_class_weight
 
 from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.topology import skeleton
@@ -224,6 +223,8 @@ def test_distance_target_is_1_in_the_middle_of_every_object():
 
 
 def test_inverse_frequency_is_balanced_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight  # seconds, which collecting need not take
+
     y = np.random.default_rng(0).choice(4, 1000, p=[0.6, 0.3, 0.08, 0.02])
     want = compute_class_weight("balanced", classes=np.arange(4), y=y)
     np.testing.assert_allclose(inverse_frequency(count_classes(y, 4)), want, rtol=1e-12)
