@@ -316,8 +316,15 @@ def _finished(
         "machine": f"{platform.machine()}, torch {torch.__version__}",
         "recipe": recipe.as_dict(),
     }
-    named = {"name": name or recipe.network, "version": "1", "architecture": recipe.network}
-    return dataclasses.replace(task.card, **named, options=dict(recipe.options), training=about, **exported.facts)
+    return dataclasses.replace(
+        task.card,
+        name=name or recipe.network,
+        version="1",
+        architecture=recipe.network,
+        options=dict(recipe.options),
+        training=about,
+        **exported.facts,
+    )
 
 
 def _size(images: Sequence[Labelled]) -> dict[str, int]:
