@@ -136,6 +136,19 @@ def test_the_number_of_particles_by_hand():
     assert alone.this_image is None
 
 
+def test_what_counts_of_images_are_off_by_adds_up():
+    """One network errs alike in images of one kind: 1 and 2 particles are 3, not the root of 5."""
+
+    def stating(one, sd):
+        return one._replace(row=one.row | {"segmentation": {"count_sd": sd}})
+
+    count = pool([stating(FIRST, 1.0), stating(SECOND, 2.0)], Recipe()).estimates["count"]
+    half = 3 * stats.norm.ppf(0.975)
+    assert count.this_image == pytest.approx((max(5 - half, 0), 5 + half))
+    for other in (stating(SECOND, None), SECOND):
+        assert pool([stating(FIRST, 1.0), other], Recipe()).estimates["count"].this_image is None
+
+
 def test_from_ten_images_on_the_number_varies_as_images_do():
     counts = [3, 5, 9, 2, 7, 7, 4, 12, 1, 10]
     n = pool([tiny(f"i{k}", np.linspace(8, 12, c)) for k, c in enumerate(counts)], Recipe()).estimates["count"]

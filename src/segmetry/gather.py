@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.samples import COLUMNS, SAMPLES_FILE, read_samples
-from segmetry.measure.segmentation_share import border_of
+from segmetry.measure.segmentation_share import border_of, count_sd_of
 from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance
 from segmetry.recipe import Recipe
 from segmetry.types import Calibration, Estimate
@@ -229,7 +230,10 @@ def pool(images: Iterable[One], recipe: Recipe) -> Pooled:
     }
     estimates = dict(distributions[WEIGHTINGS[0]].estimates)
     estimates["count"] = total_count(
-        [len(one.table) for one in used], [len(table) for table in share["samples"]], level=chosen.level
+        [len(one.table) for one in used],
+        [len(table) for table in share["samples"]],
+        count_sd=_count_sd([count_sd_of(one.row["segmentation"]) for one in used]),
+        level=chosen.level,
     )
     if without:  # for the particles of these images the interval would look surer than it is
         estimates = {name: replace(e, this_image=None) for name, e in estimates.items()}
@@ -251,6 +255,16 @@ def _border(row: Mapping[str, Any], unit: str) -> float:
     pixel = row["pixel_size"]
     calibration = Calibration(tuple(pixel["spacing"] or (1.0,)), pixel["unit"])
     return convert(border_of(row["segmentation"], calibration), pixel["unit"], unit)
+
+
+def _count_sd(stated: Sequence[float | None]) -> float | None:
+    """Return the standard uncertainty of the number in all images; None where no image states its own.
+
+    They add up, as if all images erred the same way: what a network misses in one it misses in others of its kind.
+    """
+    if all(sd is None for sd in stated):
+        return None
+    return math.fsum(math.nan if sd is None else sd for sd in stated)
 
 
 def describe_run(outcomes: Sequence[Outcome], provenance: Provenance, jobs: int) -> dict[str, Any]:

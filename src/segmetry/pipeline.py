@@ -29,7 +29,7 @@ from segmetry.measure import (
     summarise,
 )
 from segmetry.measure.distributions import Weighting
-from segmetry.measure.segmentation_share import border_of, sample_tables
+from segmetry.measure.segmentation_share import border_of, count_sd_of, sample_tables
 from segmetry.measure.spatial import sample_centres
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
@@ -222,7 +222,15 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         )
     box = tuple(slice(start, stop) for start, stop in image.frame)
     seen = 1.0 if image.ignore is None or image.ignore.all() else 1.0 - float(image.ignore[box].mean())
-    estimates = summarise(table, **place, seen=seen, sizes=distributions["number"], **share, **common)
+    estimates = summarise(
+        table,
+        **place,
+        seen=seen,
+        sizes=distributions["number"],
+        count_sd=count_sd_of(segmentation.info),
+        **share,
+        **common,
+    )
     input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))

@@ -13,7 +13,14 @@ from scipy import stats
 from segmetry import pipeline
 from segmetry.errors import OptionError, ShapeMismatchError
 from segmetry.measure import centres, distribution, measure, nearest_neighbours, radial_distribution, summarise
-from segmetry.measure.segmentation_share import SAMPLE_MEASURES, border_of, both_ways, moved, sample_tables
+from segmetry.measure.segmentation_share import (
+    SAMPLE_MEASURES,
+    border_of,
+    both_ways,
+    count_sd_of,
+    moved,
+    sample_tables,
+)
 from segmetry.measure.spatial import sample_centres
 from segmetry.measure.uncertainty import Counting, combine, sample_arms
 from segmetry.recipe import Recipe
@@ -112,6 +119,27 @@ def test_border_is_read_in_the_unit_of_lengths():
             border_of({"border_sd_px": wrong}, NM)
     with pytest.raises(OptionError, match="border"):
         distribution(pd.DataFrame({"equivalent_diameter": [1.0]}), border=-1.0)
+
+
+def test_the_doubt_of_a_count_is_read_and_reaches_the_number_per_area():
+    assert count_sd_of({}) is None
+    assert math.isnan(count_sd_of({"count_sd": None}))
+    assert count_sd_of({"count_sd": 2}) == 2
+    with pytest.raises(OptionError, match="count_sd"):
+        count_sd_of({"count_sd": -1})
+    labels = np.zeros((100, 200), np.int32)
+    for k in range(8):
+        labels[20:30, 10 + 20 * k : 20 + 20 * k] = k + 1
+    place = {"frame_shape": labels.shape, "calibration": NM, "rel_uncertainty": 0.0}
+    found = summarise(measure(labels, calibration=NM), count_sd=2.0, **place)
+    half = 2 * stats.norm.ppf(0.975) / 8
+    for name in ("count", "number_density"):
+        value, own = found[name].value, found[name].this_image
+        assert (own.low / value, own.high / value) == pytest.approx((1 - half, 1 + half))
+    assert found["area_fraction"].this_image is None
+    none = summarise(measure(np.zeros_like(labels), calibration=NM), count_sd=1.0, **place)
+    assert none["count"].this_image == pytest.approx((0, 2 * half * 2))
+    assert none["number_density"].this_image.high == pytest.approx(none["count"].this_image.high / (50 * 100))
 
 
 def test_border_alone_by_hand():

@@ -55,6 +55,21 @@ def test_a_value_outside_its_samples_is_doubted():
     assert "fewer than two" in combine("x", Counting(20, 19, 21, 9, "x"), sample_values=[10]).note
 
 
+def test_a_stated_uncertainty_takes_the_place_of_samples():
+    stated = {"sample_values": [100.0, 100.0, 100.0], "segmentation_sd": 5.0}
+    found = combine("count", Counting(100, 80, 121, 100, "x"), **stated)
+    assert found.this_image == pytest.approx((100 - Z * 5, 100 + Z * 5))
+    assert (found.low, found.high) == pytest.approx((100 - math.hypot(20, Z * 5), 100 + math.hypot(21, Z * 5)))
+    few = combine("count", Counting(3, 1, 8, 3, "x"), segmentation_sd=5.0)
+    assert (few.this_image.low, few.low) == (0, 0)
+    none = combine("count", Counting(0, 0, 3.7, 0, "x"), segmentation_sd=1.0)
+    assert none.this_image == pytest.approx((0, Z))
+    # A method that says that it does not know is believed, whatever its samples agree on.
+    unknown = combine("count", Counting(100, 80, 121, 100, "x"), **stated | {"segmentation_sd": math.nan})
+    assert unknown.this_image is None
+    assert (unknown.low, unknown.high) == (80, 121)
+
+
 def test_unknown_stays_unknown():
     found = combine("x", Counting(5, math.nan, math.nan, 1, "none", "one particle"), power=1, rel_uncertainty=0.1)
     assert math.isnan(found.low)

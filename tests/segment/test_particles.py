@@ -16,6 +16,7 @@ from segmetry import Image
 from segmetry.batch import _same_model
 from segmetry.errors import OptionError, ReadError
 from segmetry.evaluate import average_precision
+from segmetry.evaluate.count_doubt import CountDoubt
 from segmetry.io.model_folder import read_card, read_model_folder, shipped_models, write_model_folder
 from segmetry.recipe import Recipe
 from segmetry.segment import method_from, segment
@@ -54,6 +55,16 @@ class TestFinds:
             assert right(found) > 0.9
             assert found.notes == ()
             assert right(found) == pytest.approx(found.scores.mean(), abs=1e-4)
+
+    def test_the_number_has_the_doubt_of_all_candidates(self, scene, plain, folder):
+        every = segment(scene[0], "particles", options={"threshold": 0.0}).scores
+        post = json.loads((folder / "card.json").read_text(encoding="utf-8"))["post"]
+        expected = CountDoubt.from_dict(post["count"]).sd(every, plain.scores.size)
+        assert 0 < plain.info["count_sd"] == pytest.approx(expected, abs=1e-4)
+        # Of those that lie inside nobody knows how many of the missed ones do; nor does an old card say anything.
+        assert segment(scene[0], "particles", options={"pick": "inside"}).info["count_sd"] is None
+        TestBadModel().change(folder, post={k: v for k, v in post.items() if k != "count"})
+        assert segment(scene[0], "particles", options={"model": str(folder)}).info["count_sd"] is None
 
     @pytest.mark.parametrize("turn", TURNS[1:])
     def test_a_turned_image_gives_turned_particles(self, scene, plain, turn):

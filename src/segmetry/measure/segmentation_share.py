@@ -39,6 +39,9 @@ SAMPLE_MEASURES = (
 BORDER = "border_sd_px"
 """Entry of `Segmentation.info`: standard uncertainty of a shift that all borders have in common, px."""
 
+COUNT = "count_sd"
+"""Entry of `Segmentation.info`: standard uncertainty of the number of particles in the image; None where unknown."""
+
 _LEAST = 0.1
 """A border moved inwards leaves at least this share of a diameter."""
 
@@ -127,12 +130,36 @@ def border_of(info: Mapping[str, Any], calibration: Calibration) -> float:
     >>> border_of({"border_sd_px": 0.3}, Calibration((0.5, 0.5), "nm"))
     0.15
     """
-    stated = info.get(BORDER)
+    return (_stated(info, BORDER) or 0.0) * calibration.pixel_size
+
+
+def count_sd_of(info: Mapping[str, Any]) -> float | None:
+    """Return the standard uncertainty of the number of particles; nan where the method says that it is unknown.
+
+    None where the method says nothing (no entry ``count_sd`` in `Segmentation.info`): then samples are all there is.
+
+    Raises
+    ------
+    OptionError
+        If the entry is no number of 0 or more.
+
+    Examples
+    --------
+    >>> count_sd_of({"count_sd": 1.5}), count_sd_of({"count_sd": None}), count_sd_of({})
+    (1.5, nan, None)
+    """
+    stated = _stated(info, COUNT)
+    return math.nan if stated is None and COUNT in info else stated
+
+
+def _stated(info: Mapping[str, Any], name: str) -> float | None:
+    """Return a standard uncertainty that a method states."""
+    stated = info.get(name)
     if stated is None:
-        return 0.0
+        return None
     if not (isinstance(stated, int | float | np.number) and 0 <= stated < math.inf):
-        raise OptionError(f"{BORDER} must be a number of 0 or more, got {stated!r}; leave it out where it is unknown.")
-    return float(stated) * calibration.pixel_size
+        raise OptionError(f"{name} must be a number of 0 or more, got {stated!r}; leave it out where it is unknown.")
+    return float(stated)
 
 
 def moved(table: pd.DataFrame, shift: float | np.ndarray) -> pd.DataFrame:

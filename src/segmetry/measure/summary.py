@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MEANS = ("aspect_ratio", "circularity", "roundness", "solidity", "feret_max", "feret_min")
 """Columns whose mean is part of a summary, where the table has them."""
 
+NUMBERS = ("count", "number_density")
+"""Estimates that a shift of all borders leaves as they are, and that what is missed or false alters."""
+
 
 def summarise(
     table: pd.DataFrame,
@@ -43,6 +46,7 @@ def summarise(
     rel_uncertainty: float | None = None,
     samples: Sequence[pd.DataFrame] = (),
     border: float = 0.0,
+    count_sd: float | None = None,
     sizes: Distribution | None = None,
     seed: int = 0,
 ) -> dict[str, Estimate]:
@@ -72,6 +76,10 @@ def summarise(
         their spread is the segmentation's share. Without them that share is unknown, and so is `Estimate.this_image`.
     border : float
         Standard uncertainty of a shift that all borders have in common, in the unit of lengths (`border_of`).
+    count_sd : float, optional
+        Standard uncertainty of the number of particles in the image, where the method states it; nan where it says that
+        it does not know (`count_sd_of`). The number of particles, and their number per area, take it in place of the
+        spread of samples.
     sizes : Distribution, optional
         `distribution` of this table by number with the same options, where it has been made already.
     seed : int
@@ -125,11 +133,13 @@ def summarise(
             )
     if all(f"centroid-{k}" in table.columns for k in range(ndim)):
         place = _Place(frame_shape, frame_origin or (0,) * ndim, calibration, edge_correction, seen)
-        found |= place.estimates(table, samples, moved, level, rel)
+        found |= place.estimates(table, samples, moved, level, rel, count_sd)
     return found
 
 
-def total_count(counts: Sequence[int], samples: Sequence[int] = (), *, level: float = 0.95) -> Estimate:
+def total_count(
+    counts: Sequence[int], samples: Sequence[int] = (), *, count_sd: float | None = None, level: float = 0.95
+) -> Estimate:
     """Return how many particles several images show together.
 
     Parameters
@@ -138,6 +148,8 @@ def total_count(counts: Sequence[int], samples: Sequence[int] = (), *, level: fl
         Particles of each image.
     samples : sequence of int
         Particles of all images together in each Monte Carlo sample.
+    count_sd : float, optional
+        Standard uncertainty of the number in all images together, as in `summarise`.
     level : float
         Coverage of the interval, which is for the mean over as many such images: that of a Poisson number, from
         `MIN_GROUPS` images on with the variance that is found between images.
@@ -154,7 +166,8 @@ def total_count(counts: Sequence[int], samples: Sequence[int] = (), *, level: fl
         variance = max(between_parts(np.asarray(counts, float), level), LEAST_VARIANCE * total)
         how += f" with the variance between {n} images"
     low, high = poisson_interval(total, variance, level) if total else (0.0, -math.log((1 - level) / 2))
-    return combine("count", Counting(total, low, high, int(total), how), sample_values=samples, level=level)
+    counting = Counting(total, low, high, int(total), how)
+    return combine("count", counting, sample_values=samples, segmentation_sd=count_sd, level=level)
 
 
 def _means(column: str, tables: Sequence[pd.DataFrame], edge_correction: bool) -> list[float]:
@@ -200,6 +213,13 @@ class _Place:
             self.points(table)[kept], self.sides, weights=weights[kept] if kept.any() else None, level=level
         )
 
+    def number_sd(self, name: str, table: pd.DataFrame, level: float, count_sd: float | None) -> float | None:
+        """Return the standard uncertainty of a number that `count_sd` particles more or less give it."""
+        if count_sd is None or name == "count":
+            return count_sd
+        value = self.number(table, level).value
+        return count_sd * (value / len(table) if value > 0 else 1 / math.prod(self.sides))
+
     def _all_cut(self, table: pd.DataFrame, level: float) -> Counting:
         """Return the density where the frame cuts every particle: 0, with room for those of the largest size seen."""
         none = number_density(self.points(table)[:0], self.sides, level=level)
@@ -223,6 +243,7 @@ class _Place:
         moved: Sequence[pd.DataFrame],
         level: float,
         rel: float,
+        count_sd: float | None,
     ) -> dict[str, Estimate]:
         wanted: list[tuple[str, str, int, Callable[[pd.DataFrame, float], Counting]]] = [
             ("count", "", 0, self.count),
@@ -238,7 +259,8 @@ class _Place:
                 power=power,
                 rel_uncertainty=rel,
                 sample_values=[counting(t, level).value for t in samples],
-                border_values=[counting(t, level).value for t in moved if name not in ("count", "number_density")],
+                border_values=[counting(t, level).value for t in moved if name not in NUMBERS],
+                segmentation_sd=self.number_sd(name, table, level, count_sd) if name in NUMBERS else None,
                 most=1.0 if counting == self.fraction else math.inf,
                 level=level,
             )

@@ -177,6 +177,7 @@ def combine(
     rel_uncertainty: float = 0.0,
     sample_values: Sequence[float] = (),
     border_values: Sequence[float] = (),
+    segmentation_sd: float | None = None,
     positive: bool = True,
     most: float = math.inf,
     level: float = 0.95,
@@ -197,6 +198,9 @@ def combine(
         The same statistic from each Monte Carlo segmentation; two or more give the share of the segmentation.
     border_values : sequence of two floats
         The same statistic with all borders one standard uncertainty further in, and further out (Gaussian).
+    segmentation_sd : float, optional
+        Standard uncertainty of the value from the segmentation (Gaussian), where a method states it: it then takes the
+        place of `sample_values`, and causes are joined on the linear scale. nan: the method says that it is unknown.
     positive : bool
         Join on the logarithmic scale, where causes multiply; else on the linear one.
     most : float
@@ -207,8 +211,9 @@ def combine(
     Returns
     -------
     estimate : Estimate
-        ``this_image`` holds segmentation, border and pixel size only. It is None without `sample_values`: then the
-        segmentation's share is unknown, and the others alone would make the value look surer than it is.
+        ``this_image`` holds segmentation, border and pixel size only. It is None without `sample_values` or
+        `segmentation_sd`: then the segmentation's share is unknown, and the others alone would make the value look
+        surer than it is.
 
     Notes
     -----
@@ -218,9 +223,12 @@ def combine(
     itself, not the mean of the samples.
     """
     value, low, high = counting.value, counting.low, counting.high
+    if segmentation_sd is not None:
+        sample_values = ()
     finite = np.asarray([v for v in sample_values if math.isfinite(v)])
     moved = [v for v in border_values if math.isfinite(v)]
     log = positive and value > 0 and not low <= 0 and bool(np.all(finite > 0)) and all(v > 0 for v in moved)
+    log = log and segmentation_sd is None
     to = math.log if log else float
     notes = [counting.note] if counting.note else []
 
@@ -238,6 +246,9 @@ def combine(
             notes.append(
                 f"{len(sample_values) - len(finite)} of {len(sample_values)} segmentation samples have no value"
             )
+    elif segmentation_sd is not None and math.isfinite(segmentation_sd) and math.isfinite(value):
+        half = student(level, math.inf) * segmentation_sd
+        parts["segmentation"] = Arms(half, half)
     elif len(sample_values):
         notes.append("fewer than two segmentation samples have this statistic")
     if len(moved) == 2:

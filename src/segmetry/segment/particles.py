@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from segmetry.errors import OptionError
+from segmetry.evaluate.count_doubt import CountDoubt
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.io.model_folder import Card, shipped_models
@@ -50,10 +51,11 @@ BORDER_DRAWN = 1.0
 
 
 class _Kept(NamedTuple):
-    """Particles that stay, and the chance of each to be right."""
+    """Particles that stay, the chance of each to be right, and those of all candidates that letters do not hide."""
 
     labels: np.ndarray
     scores: np.ndarray
+    candidates: np.ndarray
 
 
 class _Outlined(NamedTuple):
@@ -174,6 +176,7 @@ class Particles(Method):
             "expected_right": round(float(scores.mean()), 4) if scores.size else None,
             "n_before": picking.n_before,
             "picking": picking.as_dict(),
+            "count_sd": self._count_sd(found, model.card),
         }
         if doubt is None:
             doubt = doubt_of([seed])
@@ -261,10 +264,19 @@ class Particles(Method):
             keep = promise.keep(particles.score)
         else:
             keep = chance >= (self.threshold if self.threshold is not None else card.post.get("threshold", 0.0))
-        if valid is not None:
-            hidden = mean_over(particles.labels, ~valid)
-            keep = keep & (hidden <= 0.5)
-        return _Kept(number_regions(particles.labels, np.concatenate([[False], keep])), chance[keep])
+        seen = np.ones(chance.size, bool) if valid is None else mean_over(particles.labels, ~valid) <= 0.5
+        keep = keep & seen
+        return _Kept(number_regions(particles.labels, np.concatenate([[False], keep])), chance[keep], chance[seen])
+
+    def _count_sd(self, found: _Kept, card: Card) -> float | None:
+        """Return the standard uncertainty of the number of particles.
+
+        None of those that were picked, and of a model whose card does not say how far its counts are off.
+        """
+        doubt = card.post.get("count")
+        if self.pick != "all" or doubt is None:
+            return None
+        return round(CountDoubt.from_dict(doubt).sd(found.candidates, found.scores.size), 4)
 
     def _chances(self, scores: np.ndarray, card: Card) -> np.ndarray:
         """Return chances to be right of raw scores; the scores themselves where the model was not calibrated."""
