@@ -97,6 +97,7 @@ def run(index: int) -> dict[str, Any]:
         "n_samples": [int(s.max()) for s in result.segmentation.samples],
         "d50": found.as_dict(),
         "without": without.as_dict(),
+        "count": result.estimates["count"].as_dict(),
         "border_px": result.segmentation.info["border_sd_px"],
         "pixel": spacing,
     }
@@ -133,8 +134,8 @@ def holds(interval: Mapping[str, float | None] | None, truth: float) -> bool:
     return interval["low"] <= truth <= interval["high"]
 
 
-def count_holds(row: Mapping[str, Any]) -> bool:
-    """Return whether the interval of the number of particles in the image holds it."""
+def samples_hold(row: Mapping[str, Any]) -> bool:
+    """Return whether an interval made of samples alone would hold the number of particles in the image."""
     n = float(row["n"])
     own = combine("count", Counting(n, n, n, row["n"], ""), sample_values=row["n_samples"]).this_image
     return own is not None and own.low <= row["n_true"] <= own.high
@@ -144,9 +145,10 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the figures as Markdown: over all scenes, by how particles lie, and by microscope."""
     yield (
         "| scenes | number | population, with the share | without it | this image | number in this image | "
-        "width, with / without | D50 / true, median (quartiles) | found / true number |"
+        "by samples alone | half-width of the number | width, with / without | D50 / true, median (quartiles) | "
+        "found / true number |"
     )
-    yield "|---" * 9 + "|"
+    yield "|---" * 11 + "|"
     parts: list[tuple[str, list[Mapping[str, Any]]]] = [("all", list(rows))]
     for key, names in (("lying", LYING), ("kind", KINDS)):
         parts += [(name, [r for r in rows if r[key] == name]) for name in names]
@@ -160,9 +162,12 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         [holds(r["d50"], r["population"]) for r in rows],
         [holds(r["without"], r["population"]) for r in rows],
         [holds(r["d50"]["this_image"], r["own"]) for r in rows],
-        [count_holds(r) for r in rows],
+        [holds(r["count"]["this_image"], r["n_true"]) for r in rows],
+        [samples_hold(r) for r in rows],
     ):
         yield _share(hits)
+    half = [_width(r["count"]["this_image"]) / 2 / r["n"] for r in rows if r["n"] and r["count"]["this_image"]]
+    yield f"{100 * np.median(half):.0f} %"
     wide = [_width(r["d50"]) / _width(r["without"]) for r in rows if _width(r["without"]) > 0]
     yield f"{np.median(wide):.2f}"
     ratios = [r["d50"]["value"] / r["own"] for r in rows if r["d50"]["value"]]

@@ -19,15 +19,17 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import realdata
+from segmetry.evaluate.count_doubt import calibrate_count
 from segmetry.evaluate.judgement import judge
 from segmetry.evaluate.promise import promise_false_share, promise_misses
+from segmetry.evaluate.score_map import calibrate_scores
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.io import write_labels
@@ -35,9 +37,10 @@ from segmetry.io.json_file import plain
 from segmetry.io.model_folder import read_card, read_model_folder, write_model_folder
 from segmetry.measure import distribution, measure, summarise
 from segmetry.measure.segmentation_share import sample_tables
+from segmetry.measure.uncertainty import student
 from segmetry.segment import segment
 from segmetry.segment.foreground import number_regions
-from segmetry.train.calibrate import Scored, calibration, score_examples
+from segmetry.train.calibrate import Scored, best_threshold, calibration, score_examples
 from segmetry.train.data import Example
 from segmetry.train.splits import folds
 from segmetry.training import load_examples
@@ -88,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     append_row(rows, {"image": e.name, "group": e.group, "fold": k, "part": j} | made_by | row)
                     print(f"{e.name}: AP50 {row['instance.ap50']:.2f}", file=sys.stderr)
     found = [row for row in read_rows(rows).values() if int(row["fold"]) in chosen.folds]
-    summary = plain(summarise_rows(found) | {"promises": kept_promises([s.image for s in every], part)})
+    counts = held_counts({k: [s.image for s in scored[k]] for k in chosen.folds}, part)
+    summary = plain(
+        summarise_rows(found) | {"promises": kept_promises([s.image for s in every], part), "counts": counts}
+    )
     (chosen.out / "summary.json").write_text(json.dumps(summary, indent=1))
     print(json.dumps(summary, indent=1))
 
@@ -208,6 +214,46 @@ def kept_promises(every: Sequence[ScoredImage], part: dict[str, int]) -> list[di
                 mean = mean_over_images(seen, groups=groups, bounds=(0, 1))
                 line["came_out"] = [round(float(x), 4) for x in (mean.value, mean.low, mean.high)]
             out.append(line)
+    return out
+
+
+def held_counts(scored: Mapping[int, Sequence[ScoredImage]], part: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return how often the interval of a count, made on four parts of the publications, holds the number of the fifth.
+
+    Chances and threshold of each fold are calibrated on the same four parts. Lines: all images, and by what was found.
+    """
+    ends: dict[str, list[Any]] = {"n": [], "sd": [], "true": [], "group": []}
+    for j in range(N_PARTS):
+        others: list[tuple[ScoredImage, int]] = []
+        here: list[tuple[ScoredImage, int]] = []
+        for images in scored.values():
+            known = [s for s in images if part[s.group] != j]
+            scores, right = (np.concatenate([getattr(s, name) for s in known]) for name in ("scores", "right"))
+            score_map = calibrate_scores(scores, right, [s.group for s in known for _ in s.scores])
+            told = [dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in images]
+            threshold = best_threshold([s for s in told if part[s.group] != j])
+            for s in told:
+                (here if part[s.group] == j else others).append((s, int((s.scores >= threshold).sum())))
+        doubt = calibrate_count(*zip(*others))
+        for s, n in here if doubt else ():
+            for name, value in zip(ends, (n, doubt.sd(s.scores, n), s.n_truth, s.group)):
+                ends[name].append(value)
+    n, sd, true = (np.array(ends[name], float) for name in ("n", "sd", "true"))
+    half = student(0.95, math.inf) * sd
+    inside = np.abs(true - n) <= half
+    out = []
+    for name, chosen in (("all", n >= 0), ("under 10 found", n < 10), ("10 and more found", n >= 10)):
+        groups = [g for g, c in zip(ends["group"], chosen) if c]
+        mean = mean_over_images(inside[chosen].astype(float), groups=groups, bounds=(0, 1))
+        out.append(
+            {
+                "images": name,
+                "number": int(chosen.sum()),
+                "covered": [round(float(x), 4) for x in (mean.value, mean.low, mean.high)],
+                "half_width": round(float(np.median(half[chosen])), 2),
+                "relative": round(float(np.median((half / np.maximum(n, 1))[chosen])), 3),
+            }
+        )
     return out
 
 
