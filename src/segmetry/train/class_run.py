@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import torch
 
 from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.combining import combine
-from segmetry.evaluate.judgement import ImageScores, Rules, judge
+from segmetry.evaluate.judgement import Rules, judge
 from segmetry.evaluate.ranking import ScoreHistogram, count_scores
-from segmetry.evaluate.reliability import Reliability, diagram
+from segmetry.evaluate.reliability import diagram
 from segmetry.evaluate.temperature import fit_temperature
 from segmetry.io.card import Card
 from segmetry.io.json_file import plain, write_json
@@ -39,45 +38,12 @@ from segmetry.train.run import Progress
 from segmetry.train.run_folder import MODEL, SCORES, SPLIT, claim
 from segmetry.train.samples import Labelled, Normalisation, Samples
 from segmetry.train.splits import PARTS, deal
+from segmetry.train.transfer import starting_weights
+from segmetry.train.verdict import Verdict
 from segmetry.train.weight_maps import class_weights
 
 PIXELS = 100_000
 """Pixels of each image that the temperature rests on."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How good a model is on images that it did not learn from.
-
-    Parameters
-    ----------
-    part : str
-        One of `PARTS`: of the images.
-    images : sequence of ImageScores
-    groups : sequence of str
-        Group of each image.
-    reliability : Reliability
-        How often the most probable class was the true one.
-    """
-
-    part: str
-    images: Sequence[ImageScores]
-    groups: Sequence[str]
-    reliability: Reliability
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: scores with their intervals, the diagram, and the counts of every image."""
-        found = combine(self.images, groups=self.groups)
-        arrays = ("predicted", "observed", "low", "high", "n", "lower", "upper")
-        of = self.reliability
-        return {
-            "part": self.part,
-            "groups": list(self.groups),
-            "scores": {family: {name: e.as_dict() for name, e in table.items()} for family, table in found.items()},
-            "reliability": {name: np.round(getattr(of, name), 5).tolist() for name in arrays}
-            | {"level": of.level, "scores": of.scores, "note": of.note},
-            "images": [one.as_dict() for one in self.images],
-        }
 
 
 def train_classes(
@@ -87,6 +53,7 @@ def train_classes(
     *,
     classes: Sequence[str],
     listed: Sequence[str] = (),
+    init: Path | None = None,
     name: str | None = None,
     workers: int = 1,
     device: str = "auto",
@@ -99,12 +66,14 @@ def train_classes(
     recipe : ClassRecipe
     images : sequence of Labelled
     folder : Path
-        Holds recipe, split, log, checkpoints, scores, and the model. A run that was stopped goes on if recipe and
-        images are the same.
+        Holds recipe, split, log, checkpoints, scores, and the model. A run that was stopped goes on if recipe, images
+        and the model it begins with are the same.
     classes : sequence of str
         Names of the classes 0, 1, ...
     listed : sequence of str
         Part of each image, for a split "as listed".
+    init : Path, optional
+        Folder of a model whose weights are the first ones, see `segmetry.train.transfer.starting_weights`.
     name : str, optional
         Of the model; that of the network unless told.
     workers : int
@@ -117,7 +86,10 @@ def train_classes(
     Raises
     ------
     OptionError
-        If the folder holds a run of another recipe or on other images, or an option does not suit the images.
+        If the folder holds a run of another recipe, on other images or from another model, an option does not suit the
+        images, or the model to begin with does not fit the network.
+    ReadError
+        If there is no model to begin with, or it is damaged.
     LabelError
         If a class never occurs in the training images.
 
@@ -128,12 +100,13 @@ def train_classes(
     """
     parts, of = _dealt(recipe, images, listed)
     task = make_class_task(recipe, of["train"], of["check"], classes)
+    begun = _begin(task, init)
     claim(folder, recipe)
-    _claim_images(folder, images, parts)
+    _claim_images(folder, images, parts, begun)
     begin_looks(folder, of["check"])
     network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
     exported = export(network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes))
-    card = _finished(recipe, task, exported, of, name=name, seconds=time_taken(folder, recipe.fit.batch))
+    card = _finished(recipe, task, exported, of, begun=begun, name=name, seconds=time_taken(folder, recipe.fit.batch))
     model = folder / MODEL
     write_model_folder(model, card, exported.onnx)
     if of["check"]:
@@ -272,15 +245,27 @@ def _check_sides(recipe: ClassRecipe, multiple: int, n_axes: int) -> None:
             )
 
 
-def _claim_images(folder: Path, images: Sequence[Labelled], parts: Sequence[str]) -> None:
-    """Write what each image is for, or refuse a run that was begun with other ones."""
+def _begin(task: ClassTask, init: Path | None) -> dict[str, Any]:
+    """Give a task the weights to begin with, and return what the card says of them."""
+    if init is None:
+        return {}
+    start = starting_weights(init, task)
+    task.start = dict(start.weights)
+    return {"init": dict(start.record)}
+
+
+def _claim_images(folder: Path, images: Sequence[Labelled], parts: Sequence[str], begun: Mapping[str, Any]) -> None:
+    """Write what each image is for and what the run began with, or refuse one that was begun with others."""
     split = {
         "data_sha256": hash_labelled(images),
         "images": {i.name: {"group": i.group, "part": part} for i, part in zip(images, parts, strict=True)},
+        **begun,
     }
     kept = folder / SPLIT
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != split:
-        raise OptionError(f"{folder}: holds a run on other images or groups; name another folder, or remove this one.")
+        raise OptionError(
+            f"{folder}: holds a run on other images or groups, or from another model; name another folder, or remove this one."
+        )
     write_json(kept, split)
 
 
@@ -302,6 +287,7 @@ def _finished(
     exported: Exported,
     of: Mapping[str, Sequence[Labelled]],
     *,
+    begun: Mapping[str, Any],
     name: str | None,
     seconds: float,
 ) -> Card:
@@ -315,6 +301,7 @@ def _finished(
         "seconds": round(seconds),
         "machine": f"{platform.machine()}, torch {torch.__version__}",
         "recipe": recipe.as_dict(),
+        **begun,
     }
     return dataclasses.replace(
         task.card,
