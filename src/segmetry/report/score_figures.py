@@ -38,6 +38,8 @@ _LINES: tuple[tuple[str, Any, str], ...] = (
 )  # fmt: skip
 """Colour, dashes and marker of the curves in one frame, so that they are told apart without colour too."""
 MAX_LINES = len(_LINES)
+MAX_MARKERS = 30
+"""A longer curve has a marker at every second, third, ... point."""
 _DARK, _LIGHT = "#101010", "#fefefe"
 """Letters on a coloured ground: not the page's ink, which turns light in the dark."""
 _SMALL = 7.5
@@ -225,7 +227,7 @@ def curves(lines: Mapping[str, Curve], *, name: str, against: str, unit: str = "
         drawn, smallest = True, min(smallest, float(x[0]))
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(x, value, color=colour, dashes=dashes, linewidth=1.3, marker=marker, markersize=4.5,
-                  label=short_name(words, 30))  # fmt: skip
+                  markevery=-(-x.size // MAX_MARKERS), label=short_name(words, 30))  # fmt: skip
     if not drawn:
         nothing(axes)
     else:

@@ -1,0 +1,422 @@
+"""The page of a training run for classes: how good the network is, how it learned from what, and what that cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segmetry.errors import ReadError
+from segmetry.evaluate.judgement import FAMILIES, ImageScores
+from segmetry.evaluate.reliability import Reliability
+from segmetry.evaluate.scores import NAMES, score_name
+from segmetry.evaluate.semantic import PER_CLASS, SemanticCounts
+from segmetry.io.atomic import atomic
+from segmetry.io.card import Card
+from segmetry.io.model_folder import read_card
+from segmetry.report import figures as drawing
+from segmetry.report.comparison import FEW_GROUPS, picture_uri
+from segmetry.report.html import environment
+from segmetry.report.page import row_estimate
+from segmetry.report.picture import stretch
+from segmetry.report.score_figures import MAX_LINES, Curve, confusion, curves
+from segmetry.report.study_page import Table
+from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
+from segmetry.report.trust_figures import reliability_diagram
+from segmetry.train.augment import IGNORED
+from segmetry.train.class_recipe import ClassRecipe
+from segmetry.train.log import LOG, Entry, Log, read_log, seconds_taken
+from segmetry.train.looks import Looks, read_looks
+from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT
+from segmetry.train.splits import PARTS
+
+REPORT = "report.html"
+
+PURPOSE = {
+    "train": "to learn from",
+    "check": "to check while learning, and for the temperature",
+    "test": "to judge at the end",
+}
+
+KEYS = ("semantic_pooled.mean_iou", "semantic_pooled.mean_dice", "semantic_pooled.accuracy", "semantic.boundary_f1")
+"""The scores that stand in large type."""
+
+CURVES = {"mean_iou": "mean IoU", "accuracy": "accuracy", "boundary_f1": "boundary F1", "auc": "ROC AUC"}
+"""Scores of checks that are drawn, and their names."""
+
+COLOURS = ("#14181d", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+"""Of classes in pictures: the first dark, as it is the background as a rule; then Okabe and Ito's."""
+NOT_LABELLED = "#808080"
+
+
+class Run(NamedTuple):
+    """What the folder of a finished run holds; `judged` is empty where no image was held out."""
+
+    folder: Path
+    recipe: ClassRecipe
+    card: Card
+    split: Mapping[str, Any]
+    judged: Mapping[str, Any]
+    log: Log
+    looks: Looks
+
+
+def write_training_report(run: Path) -> Path:
+    """Write ``report.html`` into the folder of a finished training run for classes, and return its path.
+
+    Parameters
+    ----------
+    run : path
+        What `segmetry.train.class_run.train_classes` filled.
+
+    Raises
+    ------
+    ReadError
+        If the folder holds no such run, or it is not finished.
+    """
+    done = read_run(Path(run))
+    page = done.folder / REPORT
+    with atomic(page) as temporary:
+        temporary.write_text(training_page(done), encoding="utf-8")
+    return page
+
+
+def read_run(folder: Path) -> Run:
+    """Return what the folder of a finished run holds."""
+    for name in (RECIPE, SPLIT, LOG, MODEL):
+        if not (folder / name).exists():
+            raise ReadError(
+                f"{folder}: holds no finished training run for classes, as {name} is missing; "
+                "name the folder that `segmetry train` wrote, and let the run end."
+            )
+    return Run(
+        folder,
+        ClassRecipe.load(folder / RECIPE),
+        read_card(folder / MODEL),
+        _read_json(folder / SPLIT),
+        _read_json(folder / SCORES) if (folder / SCORES).exists() else {},
+        read_log(folder),
+        read_looks(folder),
+    )
+
+
+def training_page(run: Run) -> str:
+    """Return the page of a run as HTML that loads nothing."""
+    from segmetry import __version__
+
+    judged = run.judged
+    counts = _counts(judged) if judged else None
+    drawn = {name: drawing.svg(figure) for name, figure in _figures(run, counts).items() if figure is not None}
+    key = [(score_name(k), _key(judged["scores"], k)) for k in KEYS] if judged else []
+    return environment().get_template("training.html.j2").render(
+        title=f"{run.card.name}: {', '.join(run.card.classes)}",
+        verdict=_verdict(run),
+        warnings=_warnings(run),
+        notes=list(dict.fromkeys(note for image in judged.get("images", ()) for note in image["notes"])),
+        key=key,
+        level=format_share(judged["reliability"]["level"]) if judged else "",
+        judged=_images_of(run) if judged else "",
+        classes=_class_table(run, counts) if counts is not None else None,
+        scores=_score_table(judged["scores"]) if judged else None,
+        reliability=_reliability_words(run) if judged else "",
+        examples=_examples(run),
+        legend=[*zip(run.card.classes, _colours(len(run.card.classes))), ("not labelled", NOT_LABELLED)],
+        course=_course(run),
+        data=_data_table(run),
+        members=[(PURPOSE[part], names) for part in PARTS if (names := _names(run, part))],
+        facts=_facts(run),
+        cost=_cost(run),
+        figures={name: drawing.inline(svg, name) for name, svg in drawn.items()},
+        recipe=run.recipe.to_yaml(),
+        provenance=_provenance(run),
+        software=f"segmetry {__version__}",
+    )  # fmt: skip
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path}: cannot be read ({error!s:.100}); run the same training again.") from error
+
+
+def _counts(judged: Mapping[str, Any]) -> SemanticCounts:
+    """Return the pixels of all judged images by true and found class."""
+    stacked = SemanticCounts.stack([ImageScores.from_dict(image).pixels for image in judged["images"]])
+    return SemanticCounts(stacked.confusion.sum(axis=0), stacked.values, stacked.names)
+
+
+def _key(scores: Mapping[str, Any], key: str) -> dict[str, Any]:
+    family, _, name = key.partition(".")
+    return {"meaning": FAMILIES[family].scores[name].meaning, "printed": row_estimate(scores[family], name)}
+
+
+def _told(scores: Mapping[str, Any], name: str) -> str:
+    return str(row_estimate(scores, name)) if name in scores else ""
+
+
+def _verdict(run: Run) -> list[str]:
+    if not run.judged:
+        return ["No image was held out: nothing here tells how good the network is."]
+    e = run.judged["scores"]["semantic_pooled"]["mean_iou"]
+    value, low, high = (math.nan if e[k] is None else e[k] for k in ("value", "low", "high"))
+    return [f"Mean IoU {format_estimate(value, low, high)}", f"on {_images_of(run)}."]
+
+
+def _images_of(run: Run) -> str:
+    """Return what the scores are of, in words."""
+    groups = run.judged["groups"]
+    part = {"test": "kept for the end", "check": "which also checked it while it learned"}
+    n = plural(len(set(groups)), "group")
+    return f"{plural(len(groups), 'image')} of {n} that the network did not learn from, {part[run.judged['part']]}"
+
+
+def _warnings(run: Run) -> list[str]:
+    """Return what a reader must know before the numbers."""
+    if not run.judged:
+        return ["Nothing was held out: there are no scores, no temperature, and no probability can be believed."]
+    loud, fit = [], run.recipe.fit
+    if run.judged["part"] == "check":
+        chosen = ["the best weights"] * (fit.keep == "best") + ["when to stop"] * _stopped_early(run)
+        if chosen:
+            loud.append(f"The scores are those of the images that chose {' and '.join(chosen)}, so they flatter.")
+        loud.append(
+            "Temperature and scores rest on the same images, so probabilities look better calibrated than they are "
+            "elsewhere. A split such as 70/15/15 keeps images for the end."
+        )
+    n = len(set(run.judged["groups"]))
+    if n < FEW_GROUPS:
+        low = run.judged["scores"]["semantic_pooled"]["mean_iou"]["low"]
+        few = "too few for intervals." if low is None else "intervals over so few may be too narrow."
+        loud.append(f"Only {plural(n, 'group')} to judge with: {few}")
+    return loud
+
+
+def _stopped_early(run: Run) -> bool:
+    return bool(run.recipe.fit.patience) and _last_step(run) < run.recipe.fit.steps
+
+
+def _last_step(run: Run) -> int:
+    return int(run.log.training[-1]["step"]) if run.log.training else 0
+
+
+def _class_table(run: Run, counts: SemanticCounts) -> Table:
+    """Return the scores of each class; of two it is the second, which alone has intervals."""
+    scores, total = run.judged["scores"]["semantic_pooled"], counts.confusion.sum()
+    single = "iou" if len(counts.names) == 2 else ""
+    rows = []
+    for name, pixels in zip(counts.names, counts.confusion.sum(axis=1), strict=True):
+        if single and name == counts.names[0]:
+            continue
+        own = [score if single else f"{score}[{name}]" for score in PER_CLASS]
+        rows.append([name, format_share(pixels / total), *(_told(scores, key) for key in own)])
+    heads = ["class", "share of the truth", *(NAMES.get(score, score) for score in PER_CLASS)]
+    return Table("Each class, all pixels of all images together", heads, rows)
+
+
+def _score_table(scores: Mapping[str, Any]) -> Table:
+    pooled, each = scores["semantic_pooled"], scores["semantic"]
+    meanings = FAMILIES["semantic"].scores
+    rows = [
+        [score_name(f"semantic.{name}"), _told(pooled, name), _told(each, name), meanings[name].meaning]
+        for name in each
+        if "[" not in name and each[name]["value"] is not None
+    ]
+    heads = ["score", "all pixels together", FAMILIES["semantic"].averaging, "meaning"]
+    return Table("All scores; those of several classes are means over classes", heads, rows)
+
+
+def _figures(run: Run, counts: SemanticCounts | None) -> dict[str, Any]:
+    training, checks = run.log.training, run.log.checks
+    known = ("step", "loss", "rate", "steps_per_s", "samples_per_s", "memory")
+    parts = [name for name in (training[-1] if training else ()) if name not in known]
+    losses = {"training": _curve(training, "loss")}
+    if checks:
+        losses["held out"] = _curve([entry["check"] | {"step": entry["step"]} for entry in checks], "loss")
+    if len(parts) > 1:
+        losses |= {f"training, {name}": _curve(training, name) for name in parts[: MAX_LINES - len(losses)]}
+    made = {
+        "loss": curves(losses, name="loss", against="step", logarithmic=False),
+        "rate": curves({"rate": _curve(training, "rate")}, name="learning rate", against="step", logarithmic=False),
+    }
+    told = [entry["check"] | {"step": entry["step"]} for entry in checks]
+    if told:
+        lines = {words: _curve(told, name) for name, words in CURVES.items() if name in told[-1]}
+        made["scores"] = curves(lines, name="score", against="step", logarithmic=False)
+        own = {name: _curve(told, f"iou[{name}]") for name in run.card.classes[:MAX_LINES]}
+        made["classes"] = curves(own, name="IoU", against="step", logarithmic=False)
+    if counts is not None:
+        made["confusion"] = confusion(counts.confusion, counts.names)
+        made["reliability"] = reliability_diagram(_reliability(run), name="probability of the class that was given")
+    return made
+
+
+def _curve(entries: Sequence[Entry], name: str) -> Curve:
+    value = [entry.get(name, math.nan) for entry in entries]
+    nothing = np.full(len(value), math.nan)
+    return Curve([entry["step"] for entry in entries], value, nothing, nothing)
+
+
+def _reliability(run: Run) -> Reliability:
+    told = run.judged["reliability"]
+    entries: dict[str, Any] = {name: np.asarray(v) if isinstance(v, list) else v for name, v in told.items()}
+    return Reliability(**entries)
+
+
+def _reliability_words(run: Run) -> str:
+    post = run.card.post
+    size = f"{plural(post['calibrated_on']['images'], 'image')} of {plural(post['calibrated_on']['groups'], 'group')}"
+    heat = format_significant(post["temperature"])
+    return f"Logits are divided by a temperature of {heat}, fitted on {size}. Intervals: {_reliability(run).note}."
+
+
+def _examples(run: Run) -> list[dict[str, Any]]:
+    """Return the pictures of the images that were looked at: image, truth, and what three checks found."""
+    looks = run.looks
+    steps = list(looks.found)
+    chosen = sorted({steps[place] for place in (0, (len(steps) - 1) // 2, len(steps) - 1)}) if steps else []
+    examples = []
+    for name, truth in looks.truths.items():
+        known = truth != IGNORED
+        panels = [
+            _panel("Image", "", np.repeat(stretch(looks.images[name])[..., None], 3, axis=-1)),
+            _panel("Truth", "", _painted(truth, run.card.classes)),
+        ]
+        for step in chosen:
+            found = looks.found[step][name]
+            right = format_share(float(np.mean(found[known] == truth[known]))) if known.any() else ""
+            words = f"{right} of these pixels right" if right else ""
+            panels.append(_panel(f"Found at step {format_count(step)}", words, _painted(found, run.card.classes)))
+        examples.append({"name": name, "panels": panels})
+    return examples
+
+
+def _panel(title: str, words: str, picture: np.ndarray) -> dict[str, Any]:
+    height, width = picture.shape[:2]
+    return {"title": title, "words": words, "picture": picture_uri(picture), "height": height, "width": width}
+
+
+def _painted(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return classes in their colours, grey where nobody labelled; (M, N, 3) uint8."""
+    from matplotlib.colors import to_rgb
+
+    table = np.full((256, 3), to_rgb(NOT_LABELLED))
+    table[: len(names)] = [to_rgb(colour) for colour in _colours(len(names))]
+    return np.rint(255 * table).astype(np.uint8)[classes]
+
+
+def _colours(n: int) -> Sequence[str]:
+    if n <= len(COLOURS):
+        return COLOURS[:n]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [COLOURS[0], *(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.05, 1, n - 1)))]
+
+
+def _course(run: Run) -> list[str]:
+    fit, last = run.recipe.fit, _last_step(run)
+    said = [f"{plural(last, 'step')} of {fit.batch} samples, with {len(run.log.checks)} checks on the held-out images."]
+    if _stopped_early(run):
+        said.append(f"It stopped before step {format_count(fit.steps)}: {fit.patience} checks brought no better score.")
+    scored = [entry for entry in run.log.checks if "score" in entry["check"]]
+    if scored:
+        best = max(scored, key=lambda entry: entry["check"]["score"])
+        words = f"The best check was that of step {format_count(best['step'])}"
+        end = "its weights are the model" if fit.keep == "best" else "the model has the weights of the last step"
+        said.append(f"{words} (mean IoU {format_significant(best['check']['score'])}); {end}.")
+    return said
+
+
+def _names(run: Run, part: str) -> list[str]:
+    return [name for name, about in run.split["images"].items() if about["part"] == part]
+
+
+def _data_table(run: Run) -> Table:
+    images = run.split["images"]
+    rows = []
+    for part in PARTS:
+        if names := _names(run, part):
+            groups = Counter(images[name]["group"] for name in names)
+            rows.append([part, PURPOSE[part], format_count(len(names)), format_count(len(groups))])
+    return Table(
+        f"Images by part, dealt by the rule {run.recipe.split}", ["part", "what for", "images", "groups"], rows
+    )
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    card, o = run.card, run.recipe.samples
+    side = f"{o.side} × {o.side} px" if o.side else "whole images"
+    crops = f"{o.planes} × {side}" if o.side and card.axes == "ZYX" else side
+    return [
+        ("Network", f"{card.architecture}{_options(card.options)}"),
+        ("Classes", ", ".join(card.classes)),
+        ("Channels", str(card.channels - 2 * card.with_coordinates)),
+        ("Samples", crops + (f", {o.number} places" if o.number else "") + (", side by side" if o.grid else "")),
+        ("Loss", " + ".join(run.recipe.loss)),
+    ]
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""
+
+
+def _cost(run: Run) -> list[tuple[str, str]]:
+    training, checks, batch = run.log.training, run.log.checks, run.recipe.fit.batch
+    if not training:
+        return [("Steps", "none in the log")]
+    spent = seconds_taken(training, batch)
+    looking = [float(entry.get("seconds", 0)) for entry in checks]
+    steps, looks, n = sum(spent), sum(looking), _last_step(run) * batch
+    rows = [
+        ("Time", f"{_duration(steps + looks)}: {_duration(steps)} of steps, {_duration(looks)} of checks"),
+        ("Pace", f"{format_significant(n / steps)} samples/s, {_duration(steps / _last_step(run))} a step"),
+        ("Samples", f"{format_count(n)} in {plural(_last_step(run), 'step')} of {batch}"),
+    ]
+    if checks:
+        rows.append(("Between checks", _between(training, spent, [int(entry["step"]) for entry in checks], looking)))
+    memory = [entry["memory"] for entry in training if entry.get("memory") is not None]
+    if memory:
+        rows.append(("Peak memory", f"{format_count(max(memory))} MiB"))
+    devices = dict.fromkeys(entry["device"] for entry in run.log.starts)
+    rows.append(("Device", "; ".join(devices)))
+    rows.append(("Machine", str(run.card.training.get("machine", ""))))
+    if (n_starts := len(run.log.starts)) > 1:
+        rows.append(("Starts", f"{n_starts}: it was stopped and went on"))
+    return [(name, text) for name, text in rows if text]
+
+
+def _between(training: Sequence[Entry], spent: Sequence[float], steps: Sequence[int], looking: Sequence[float]) -> str:
+    """Return what the steps from check to check took, and a check."""
+    at = np.array([0.0, *np.cumsum(spent)])[np.searchsorted([entry["step"] for entry in training], steps, "right")]
+    pieces = np.diff(at, prepend=0.0)
+    apart = np.diff(steps, prepend=0)
+    n = f"{plural(int(np.median(apart)), 'step')}" + ("" if len(set(apart.tolist())) == 1 else " (median)")
+    return f"{n} in {_duration(float(np.median(pieces)))}, then {_duration(statistics.median(looking))} for the check"
+
+
+def _duration(seconds: float) -> str:
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (math.inf, "h", 3600)):
+        if seconds < limit:
+            return f"{format_significant(seconds / size, 3 if seconds >= 1 else 2)} {unit}"
+    return ""
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    card, text = run.card, (run.folder / RECIPE).read_bytes()
+    return [
+        ("Software", f"segmetry {card.software}"),
+        ("Machine", str(card.training.get("machine", ""))),
+        ("Seed", str(run.recipe.fit.seed)),
+        ("SHA-256 of all images", run.split["data_sha256"]),
+        ("SHA-256 of those learned from", str(card.training.get("data_sha256", ""))),
+        ("SHA-256 of the recipe", hashlib.sha256(text).hexdigest()),
+        ("SHA-256 of the network", card.sha256),
+    ]
