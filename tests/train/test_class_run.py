@@ -86,6 +86,20 @@ class TestRun:
         train_classes(SMALL, IMAGES, run, classes=AREAS, workers=0)
         assert read_card(run / "model").sha256 == before.sha256
 
+    def test_a_run_begins_where_a_model_ended(self, run, tmp_path):
+        """Ten steps after the model know what ten steps from random weights do not."""
+        short = SMALL.changed({"steps": 10, "learning_rate": 1e-4, "freeze": -1})
+        begun = train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, workers=0, init=run / "model")
+        told = read_card(begun).training["init"]
+        assert told["sha256"] == read_card(run / "model").sha256
+        assert set(told["kept"]) == {"encoder", "decoder", "head"}
+        fresh = train_classes(short, IMAGES, tmp_path / "fresh", classes=AREAS, workers=0)
+        assert "init" not in read_card(fresh).training
+        score = "semantic_pooled.mean_iou"
+        assert read_card(begun).scores[score][0] > 0.8 > 0.5 > read_card(fresh).scores[score][0]
+        with pytest.raises(OptionError, match="or from another model"):
+            train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, workers=0)
+
     def test_other_images_or_recipes_are_refused(self, run):
         with pytest.raises(OptionError, match="on other images"):
             train_classes(SMALL, [bands(9), *IMAGES[1:]], run, classes=AREAS, workers=0)

@@ -264,7 +264,8 @@ def _claim_images(folder: Path, images: Sequence[Labelled], parts: Sequence[str]
     kept = folder / SPLIT
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != split:
         raise OptionError(
-            f"{folder}: holds a run on other images or groups, or from another model; name another folder, or remove this one."
+            f"{folder}: holds a run on other images or groups, or from another model; name another folder, or remove "
+            "this one."
         )
     write_json(kept, split)
 

@@ -45,7 +45,7 @@ class ClassTask:
     pixel_weight : mapping, optional
         Name in `WEIGHT_MAPS` to its own options.
     start : mapping of str to tensor, optional
-        Weights to begin with, by name; those that do not fit are left out.
+        Weights to begin with, by name; the others are random.
     """
 
     def __init__(
@@ -86,11 +86,9 @@ class ClassTask:
         )
 
     def build(self) -> Any:
-        """Return a fresh network, with the weights to begin with where they fit."""
+        """Return a fresh network, with the weights to begin with."""
         network = build_network(self.network, channels=self.channels, maps=self.maps, options=self.options)
-        state = network.state_dict()
-        fitting = {k: v for k, v in self.start.items() if k in state and state[k].shape == v.shape}
-        network.load_state_dict(state | fitting)
+        network.load_state_dict(network.state_dict() | self.start)
         return network
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
