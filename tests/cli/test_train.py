@@ -82,6 +82,9 @@ def test_minutes_plan_the_steps(cli, data, tmp_path):
         (("--net", "unet", "--device", "cuda:0"), "device: "),
         (("--net", "unet", "--calibrate-with", "x"), "leave out --calibrate-with"),
         (("--minutes", "5"), "minutes plan networks for classes"),
+        (("--init", "particles"), "--init begins networks for classes"),
+        (("--net", "unet", "--init", "nowhere"), "there is no model 'nowhere'"),
+        (("--net", "unet", "--init", "particles"), "its encoder does not fit the one of unet"),
     ],
 )
 def test_what_cannot_be_is_one_line(cli, data, tmp_path, words, says):

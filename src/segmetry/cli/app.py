@@ -279,6 +279,9 @@ def train(
         str | None,
         typer.Option("--net", "-n", help="particles, bpartis, or one of `segmetry networks`. [default: particles]"),
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="MODEL", help="Begin with the weights of this model; for classes.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An entry of the recipe, such as steps=4000. May be repeated."),
@@ -310,7 +313,7 @@ def train(
 
     return train_network(
         recipe,
-        Data(images, labels, groups),
+        Data(images, labels, groups, init),
         out,
         Running(minutes, device, workers, calibrate_with or ()),
         network=network,

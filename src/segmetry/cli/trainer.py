@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from segmetry.cli.options import open_output, parse_settings
 from segmetry.cli.progress import LINE_EVERY, track
 from segmetry.errors import OptionError, unknown_name
-from segmetry.io.model_folder import read_card
+from segmetry.io.model_folder import read_card, resolve_model
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ class Data:
     ----------
     images, labels, groups : path, optional
         See `segmetry.training.load_examples` and `segmetry.labelled.load_labelled`.
+    init : path, optional
+        Model whose weights are the first ones: its folder, or the name of one that comes along.
     """
 
     images: Path | None = None
     labels: Path | None = None
     groups: Path | None = None
+    init: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +131,8 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Runnin
 
     if running.minutes is not None:
         raise OptionError(f"train: minutes plan networks for classes; for {recipe.network} say --set steps=4000.")
+    if data.init is not None:
+        raise OptionError(f"train: --init begins networks for classes; {recipe.network} begins with random weights.")
     if data.images is None or data.labels is None:
         raise OptionError("train: name the labels of the images: --labels FOLDER.")
     examples = load_examples(data.images, data.labels, groups=data.groups, track=reading)
@@ -149,6 +154,7 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
 
     if running.calibrate_with:
         raise OptionError("train: other runs calibrate networks for particles only; leave out --calibrate-with.")
+    init = None if data.init is None else resolve_model(data.init)
     assert data.images is not None
     found = load_labelled(
         data.images,
@@ -172,6 +178,7 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
             out,
             classes=tuple(found.classes.values()),
             listed=found.parts,
+            init=init,
             workers=running.n_workers,
             device=running.device,
             progress=show,
