@@ -9,11 +9,13 @@ pytest.importorskip("torch")
 from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.judgement import Rules, judge
 from segmetry.io.model_folder import read_card
+from segmetry.report.training import write_training_report
 from segmetry.segment import segment
 from segmetry.segment.network import Network
 from segmetry.train.augment import IGNORED, AugmentOptions
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.class_run import hash_labelled, make_class_task, train_classes
+from segmetry.train.looks import read_looks
 from segmetry.train.options import FitOptions
 from segmetry.train.run_folder import SCORES, SPLIT
 from segmetry.train.samples import Labelled, SampleOptions
@@ -80,6 +82,16 @@ class TestRun:
         card = read_card(run / "model")
         assert card.post["calibrated_on"] == {"images": 2, "groups": 2}
         assert 0.05 <= card.post["temperature"] <= 20
+
+    def test_the_report_tells_what_the_card_tells(self, run):
+        page = write_training_report(run).read_text(encoding="utf-8")
+        assert f"{read_card(run / 'model').scores['semantic_pooled.mean_iou'][0]:.3f}" in page
+        looks = read_looks(run)
+        assert list(looks.found) == [60]
+        for image in IMAGES:
+            if image.name in looks.truths:
+                assert np.array_equal(looks.truths[image.name], image.classes)
+                assert np.mean(looks.found[60][image.name] == image.classes) > 0.8
 
     def test_a_run_that_is_done_comes_out_the_same(self, run):
         before = read_card(run / "model")

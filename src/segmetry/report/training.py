@@ -17,7 +17,7 @@ from segmetry.errors import ReadError
 from segmetry.evaluate.judgement import FAMILIES, ImageScores
 from segmetry.evaluate.reliability import Reliability
 from segmetry.evaluate.scores import NAMES, score_name
-from segmetry.evaluate.semantic import PER_CLASS, SemanticCounts
+from segmetry.evaluate.semantic import SemanticCounts
 from segmetry.io.atomic import atomic
 from segmetry.io.card import Card
 from segmetry.io.model_folder import read_card
@@ -47,6 +47,9 @@ PURPOSE = {
 
 KEYS = ("semantic_pooled.mean_iou", "semantic_pooled.mean_dice", "semantic_pooled.accuracy", "semantic.boundary_f1")
 """The scores that stand in large type."""
+
+OF_CLASS = ("iou", "dice", "precision", "recall")
+"""The scores of each class."""
 
 CURVES = {"mean_iou": "mean IoU", "accuracy": "accuracy", "boundary_f1": "boundary F1", "auc": "ROC AUC"}
 """Scores of checks that are drawn, and their names."""
@@ -127,7 +130,7 @@ def training_page(run: Run) -> str:
         scores=_score_table(judged["scores"]) if judged else None,
         reliability=_reliability_words(run) if judged else "",
         examples=_examples(run),
-        legend=[*zip(run.card.classes, _colours(len(run.card.classes))), ("not labelled", NOT_LABELLED)],
+        legend=_legend(run),
         course=_course(run),
         data=_data_table(run),
         members=[(PURPOSE[part], names) for part in PARTS if (names := _names(run, part))],
@@ -215,9 +218,9 @@ def _class_table(run: Run, counts: SemanticCounts) -> Table:
     for name, pixels in zip(counts.names, counts.confusion.sum(axis=1), strict=True):
         if single and name == counts.names[0]:
             continue
-        own = [score if single else f"{score}[{name}]" for score in PER_CLASS]
+        own = [score if single else f"{score}[{name}]" for score in OF_CLASS]
         rows.append([name, format_share(pixels / total), *(_told(scores, key) for key in own)])
-    heads = ["class", "share of the truth", *(NAMES.get(score, score) for score in PER_CLASS)]
+    heads = ["class", "share of the truth", *(NAMES.get(score, score) for score in OF_CLASS)]
     return Table("Each class, all pixels of all images together", heads, rows)
 
 
@@ -274,7 +277,9 @@ def _reliability_words(run: Run) -> str:
     post = run.card.post
     size = f"{plural(post['calibrated_on']['images'], 'image')} of {plural(post['calibrated_on']['groups'], 'group')}"
     heat = format_significant(post["temperature"])
-    return f"Logits are divided by a temperature of {heat}, fitted on {size}. Intervals: {_reliability(run).note}."
+    doubt = ", which neighbouring pixels are not: they are too narrow" if len(run.judged["images"]) == 1 else ""
+    note = f"Intervals: {_reliability(run).note}{doubt}."
+    return f"Logits are divided by a temperature of {heat}, fitted on {size}. {note}"
 
 
 def _examples(run: Run) -> list[dict[str, Any]]:
@@ -296,6 +301,13 @@ def _examples(run: Run) -> list[dict[str, Any]]:
             panels.append(_panel(f"Found at step {format_count(step)}", words, _painted(found, run.card.classes)))
         examples.append({"name": name, "panels": panels})
     return examples
+
+
+def _legend(run: Run) -> list[tuple[str, str]]:
+    """Return the names in the pictures with their colours."""
+    names = run.card.classes
+    sparse = any((truth == IGNORED).any() for truth in run.looks.truths.values())
+    return [*zip(names, _colours(len(names))), *([("not labelled", NOT_LABELLED)] if sparse else [])]
 
 
 def _panel(title: str, words: str, picture: np.ndarray) -> dict[str, Any]:
