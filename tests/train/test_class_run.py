@@ -1,5 +1,6 @@
 """A run for classes: from labelled images to a model that `segmetry segment` uses, with scores and a temperature."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,10 +12,11 @@ from segmetry.evaluate.judgement import Rules, judge
 from segmetry.io.model_folder import read_card
 from segmetry.report.training import write_training_report
 from segmetry.segment import segment
+from segmetry.segment.engine import load_model
 from segmetry.segment.network import Network
 from segmetry.train.augment import IGNORED, AugmentOptions
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.class_run import hash_labelled, make_class_task, train_classes
+from segmetry.train.class_run import hash_labelled, judge_model, make_class_task, train_classes
 from segmetry.train.looks import read_looks
 from segmetry.train.options import FitOptions
 from segmetry.train.run_folder import SCORES, SPLIT
@@ -92,6 +94,12 @@ class TestRun:
             if image.name in looks.truths:
                 assert np.array_equal(looks.truths[image.name], image.classes)
                 assert np.mean(looks.found[60][image.name] == image.classes) > 0.8
+
+    def test_intervals_of_the_reliability_are_over_groups(self, run):
+        of = [dataclasses.replace(image, group=group) for image, group in zip(IMAGES, "aabbcc", strict=True)]
+        found = judge_model(load_model(run / "model"), of, "check").reliability
+        assert found.note == "Wilson, from the differences between 3 groups"
+        assert found.n.sum() == sum(np.count_nonzero(image.classes != IGNORED) for image in IMAGES)
 
     def test_a_run_that_is_done_comes_out_the_same(self, run):
         before = read_card(run / "model")

@@ -277,7 +277,7 @@ def _reliability_words(run: Run) -> str:
     post = run.card.post
     size = f"{plural(post['calibrated_on']['images'], 'image')} of {plural(post['calibrated_on']['groups'], 'group')}"
     heat = format_significant(post["temperature"])
-    doubt = ", which neighbouring pixels are not: they are too narrow" if len(run.judged["images"]) == 1 else ""
+    doubt = ", which neighbouring pixels are not: they are too narrow" if len(set(run.judged["groups"])) == 1 else ""
     note = f"Intervals: {_reliability(run).note}{doubt}."
     return f"Logits are divided by a temperature of {heat}, fitted on {size}. {note}"
 

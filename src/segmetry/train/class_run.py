@@ -15,7 +15,7 @@ import torch
 
 from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.combining import combine
-from segmetry.evaluate.judgement import Rules, judge
+from segmetry.evaluate.judgement import ImageScores, Rules, judge
 from segmetry.evaluate.ranking import ScoreHistogram, count_scores
 from segmetry.evaluate.reliability import diagram
 from segmetry.evaluate.temperature import fit_temperature
@@ -211,14 +211,16 @@ def judge_model(model: Model, images: Sequence[Labelled], part: str) -> Verdict:
     """Return how good a model is on images, as `segmetry evaluate` judges it."""
     names = model.card.classes
     rules = Rules("semantic", classes=dict(enumerate(names)), ignore=IGNORED)
-    scores, histograms = [], []
+    scores: list[ImageScores] = []
+    sure: dict[str, ScoreHistogram] = {}  # by group, as images of one resemble each other
     for image, probability in zip(images, _probabilities(model, images), strict=True):
         truth = np.asarray(image.classes)
         found = probability.argmax(axis=0).astype(np.uint8)
         foreground = probability[1] if len(names) == 2 else None
         scores.append(judge(truth, found, rules, name=image.name, probability=foreground))
-        histograms.append(count_scores(found == truth, probability.max(axis=0), ignore=truth == IGNORED))
-    return Verdict(part, scores, [i.group for i in images], diagram(ScoreHistogram.stack(histograms)))
+        own = count_scores(found == truth, probability.max(axis=0), ignore=truth == IGNORED)
+        sure[image.group] = sure[image.group] + own if image.group in sure else own
+    return Verdict(part, scores, [i.group for i in images], diagram(ScoreHistogram.stack(sure.values())))
 
 
 def _probabilities(model: Model, images: Sequence[Labelled]) -> Iterator[np.ndarray]:
