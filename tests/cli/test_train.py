@@ -42,6 +42,7 @@ def test_a_network_for_classes_from_files_to_labels(cli, data, tmp_path):
     assert "mean IoU" in ran.out
     assert f"-m {tmp_path / 'run/model'}" in ran.out
     assert "5 images, classes 0, 255" in ran.err
+    assert f"report: {tmp_path / 'run/report.html'}" in ran.out
     model = tmp_path / "run/model"
     ran = cli("segment", data / "images/a0.png", "-m", model, "-o", tmp_path / "out", "--scale", "none")
     assert ran.code == 0, ran.err
@@ -51,6 +52,17 @@ def test_a_network_for_classes_from_files_to_labels(cli, data, tmp_path):
     assert again.code == 0, again.err
     cards = [json.loads((tmp_path / run / "model/card.json").read_text()) for run in ("run", "again")]
     assert cards[0]["sha256"] == cards[1]["sha256"], "the recipe and the data decide what comes out"
+
+
+@pytest.mark.slow
+def test_with_nothing_held_out_there_are_no_scores(cli, data, tmp_path):
+    where = ("--images", data / "images", "--labels", data / "labels")
+    quick = [*QUICK, "--set", "steps=12", "--set", "split=all"]
+    ran = cli("train", *where, "--net", "unet", "-o", tmp_path / "run", "--workers", 0, *quick, "--json")
+    assert ran.code == 0, ran.err
+    card = json.loads(ran.out)
+    assert (card["scores"], card["post"]) == ({}, {})
+    assert (tmp_path / "run/report.html").exists()
 
 
 @pytest.mark.slow

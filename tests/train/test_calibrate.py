@@ -63,6 +63,11 @@ def test_promises_rest_on_more_than_the_rest_of_the_card():
         assert pooled[name] == alone[name]
     assert pooled["promises"] == calibration(own + others)["promises"] != alone["promises"]
     assert {p["n_images"] for p in pooled["promises"]} == {140}
+    # Chances are each model's own, so halved scores are worth as much; mixed in as they are they would not be.
+    halved = [r._replace(image=dataclasses.replace(r.image, scores=r.image.scores * 2)) for r in others]
+    assert pooled["count"] == calibration(own, promised=own + halved)["count"]
+    assert (pooled["count"]["n_images"], pooled["count"]["n_groups"]) == (140, 70)
+    assert alone["count"]["n_images"] == 60
     assert pooled["calibrated_on"] == {"images": 60, "groups": 30, "models": ["own"]}
     assert pooled["promised_on"] == {"images": 140, "groups": 70, "models": ["own", "other"]}
 

@@ -307,7 +307,7 @@ def train(
     """Train a network on labelled images; a run that was stopped goes on where it was.
 
     Writes OUT/model (a model folder, for -m), recipe.yaml, log.jsonl and last.npz, the checkpoint; of networks for
-    classes also split.json and scores.json.
+    classes also split.json, scores.json, looks/ and report.html.
     """
     from segmetry.cli.trainer import Data, Running, train_network
 

@@ -94,6 +94,8 @@ def train_network(
         if name.endswith(".mean_iou") and value[0] is not None:
             ends = "" if None in value else f" [{value[1]:.3f}, {value[2]:.3f}]"
             print(f"mean IoU {value[0]:.3f}{ends}, of {card.scores['on']}")
+    if (page := out / "report.html").exists():
+        print(f"report: {page}")
     print(f"use it: segmetry measure IMAGES -m {folder} -o OUT")
     return 0
 
@@ -150,6 +152,7 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Runnin
 
 def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running) -> Path:
     from segmetry.labelled import load_labelled
+    from segmetry.report.training import write_training_report
     from segmetry.train.class_run import train_classes
 
     if running.calibrate_with:
@@ -172,7 +175,7 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
     open_output(out)
     recipe = _planned(recipe, found, out, running)
     with Bar(recipe.fit.steps) as show:
-        return train_classes(
+        model = train_classes(
             recipe,
             found.images,
             out,
@@ -183,6 +186,8 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
             device=running.device,
             progress=show,
         )
+    write_training_report(out)
+    return model
 
 
 def _planned(recipe: ClassRecipe, found: LabelledSet, out: Path, running: Running) -> ClassRecipe:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segmetry.evaluate.count_doubt import calibrate_count
 from segmetry.evaluate.instances import match
 from segmetry.evaluate.promise import promise_table
-from segmetry.evaluate.score_map import calibrate_scores
+from segmetry.evaluate.score_map import ScoreMap, calibrate_scores
 from segmetry.evaluate.scored import ScoredImage, score_image
 from segmetry.io.model_folder import read_model_folder, write_model_folder
 from segmetry.segment import segment
@@ -106,27 +107,47 @@ def calibration(results: Sequence[Scored], *, promised: Sequence[Scored] | None 
         right; ``threshold``, the chance from which on particles are kept (best mean TP / (TP + FP + FN) over the
         images); ``border``, standard uncertainty of a shift that all contours of an image share (px of the network's
         input): a 1.96th of what 95 % of the images stay below, left out where nothing is right; ``promises`` on raw
-        scores; and the images, groups and models that these rest on, ``calibrated_on`` and, the promises,
-        ``promised_on``.
+        scores; ``count``, see `calibrate_count`, left out where the groups are too few; and the images, groups and
+        models that these rest on, ``calibrated_on`` and, promises and count, ``promised_on``.
     """
     promised = results if promised is None else promised
-    scored = [r.image for r in results]
-    scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
-    if not scores.size:
+    if not any(r.image.scores.size for r in results):
         return dict(SEARCH)
-    groups = [s.group for s in scored for _ in range(s.scores.size)]
-    score_map = calibrate_scores(scores, right, groups)
+    score_map, _, threshold = _chances([r.image for r in results])
     shifts = [abs(r.border) for r in results if math.isfinite(r.border)]
     border = {"border": round(float(np.quantile(shifts, 0.95)) / 1.96, 3)} if shifts else {}
     return {
         **SEARCH,
         **border,
         "score_map": score_map.as_dict(),
-        "threshold": best_threshold([dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in scored]),
+        "threshold": threshold,
         "promises": [p.as_dict() for p in promise_table([r.image for r in promised])],
+        **_count(promised),
         "calibrated_on": _origin(results),
         "promised_on": _origin(promised),
     }
+
+
+def _chances(scored: Sequence[ScoredImage]) -> tuple[ScoreMap, list[ScoredImage], float]:
+    """Return the map of a model's raw scores to chances, images with these, and the best threshold on them."""
+    scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
+    score_map = calibrate_scores(scores, right, [s.group for s in scored for _ in range(s.scores.size)])
+    told = [dataclasses.replace(s, scores=score_map.apply(s.scores)) for s in scored]
+    return score_map, told, best_threshold(told)
+
+
+def _count(results: Sequence[Scored]) -> dict[str, Any]:
+    """Return how far counts are off, each model with its own chances and threshold; nothing where it cannot be told."""
+    told: list[ScoredImage] = []
+    found: list[int] = []
+    for model in dict.fromkeys(r.model for r in results):
+        scored = [r.image for r in results if r.model == model]
+        if any(s.scores.size for s in scored):
+            _, chances, threshold = _chances(scored)
+            told += chances
+            found += [int((s.scores >= threshold).sum()) for s in chances]
+    doubt = calibrate_count(told, found)
+    return {"count": {name: round(value, 4) for name, value in doubt.as_dict().items()}} if doubt else {}
 
 
 def _origin(results: Sequence[Scored]) -> dict[str, Any]:
