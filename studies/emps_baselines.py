@@ -4,7 +4,7 @@
 
 `bpartis` and `mask-rcnn` train a network without the fold (five, by publication) and write its label images of the
 fold; `compare` runs `segmetry compare` on all that is complete, and says of the rest that it was not run. Nothing named
-is all three. A run that was stopped goes on. Each network has the processor time that `particles` took: 2 x 103
+is all three. A run that was stopped goes on. Each network has the processor time that `particles` took: some 120
 core-minutes. Mask R-CNN needs the torchvision of the installed torch.
 
 `--ours` is what `segmetry compare` takes: a method with options, or a folder of label images, such as those that
@@ -61,7 +61,7 @@ WITHOUT_NETWORK = ("hybrid", "otsu", "gmm")
 # The published fit has 300 epochs. A budget of 40 asks for a rate that falls to zero and for averaged weights, as ours.
 _SHORT: dict[str, Any] = {"schedule": "cosine", "warmup": 100, "clip": 5.0, "average": 0.99, "save_every": 600.0}
 FITS = {
-    "bpartis": dataclasses.replace(published_fit(1), steps=1350, precision="bf16-mixed", **_SHORT),
+    "bpartis": dataclasses.replace(published_fit(1), steps=920, precision="bf16-mixed", **_SHORT),
     "mask-rcnn": FitOptions(steps=480, batch=4, learning_rate=3e-4, **_SHORT),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -238,6 +239,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
         raise OptionError(f"device: this machine has no {kind}, or torch was built without it; there are: {known}.")
     if number and not (number.isdigit() and int(number)):
         raise OptionError(f"device: write {kind}:4 for four devices, got {device!r}.")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of its precision each time
     named: Any = precision  # one of Fabric's names, which `FitOptions` does not know
     return Fabric(accelerator=kind, devices=int(number or 1), precision=named)
 
