@@ -19,6 +19,7 @@ TASKS = {
     "particles": "maps that point every pixel to its particle's centre, at half resolution",
     "bpartis": "the maps of the published particle network, at full resolution",
     "classes": "one score per class and pixel",
+    "image": "the image, filled in where patches of it are hidden: a start for training",
 }
 """What the maps of a network are: name and meaning."""
 
@@ -41,7 +42,7 @@ class Card:
     ----------
     name, version : str
         Short name in lower case and version of the model.
-    task : {"particles", "bpartis", "classes"}
+    task : {"particles", "bpartis", "classes", "image"}
         What the maps mean, see `TASKS`.
     maps : tuple of str
         Names of the network's output maps, in their order.

@@ -87,4 +87,7 @@ def method_named(name: str) -> tuple[type[Method], dict[str, str]]:
         return METHODS[name], {}
     if not names_folder(name):
         raise unknown_name("method", name, METHODS)
-    return METHODS[METHOD_OF[read_card(name).task]], {"model": name}
+    task = read_card(name).task
+    if task not in METHOD_OF:
+        raise OptionError(f"{name}: is a model for {task}, a start for training: segmetry train --init {name}.")
+    return METHODS[METHOD_OF[task]], {"model": name}

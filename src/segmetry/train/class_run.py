@@ -102,11 +102,11 @@ def train_classes(
     task = make_class_task(recipe, of["train"], of["check"], classes)
     begun = _begin(task, init)
     claim(folder, recipe)
-    _claim_images(folder, images, parts, begun)
+    claim_images(folder, images, parts, begun)
     begin_looks(folder, of["check"])
     network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
     exported = export(network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes))
-    card = _finished(recipe, task, exported, of, begun=begun, name=name, seconds=time_taken(folder, recipe.fit.batch))
+    card = _finished(recipe, task, exported, of, begun=begun, name=name, folder=folder)
     model = folder / MODEL
     write_model_folder(model, card, exported.onnx)
     if of["check"]:
@@ -182,13 +182,7 @@ def make_class_task(
         class_weight=class_weights(recipe.class_weights, counts).tolist() if recipe.class_weights else None,
         pixel_weight=recipe.pixel_weights,
     )
-    if len(task.card.axes) != n_axes:
-        fitting = ", ".join(a.name for a in NETWORKS.values() if len(a.axes) == n_axes)
-        raise OptionError(
-            f"{recipe.network} takes {len(task.card.axes)}D images, these are {n_axes}D: take one of {fitting}, or let "
-            "a 2D network learn from the planes of volumes."
-        )
-    _check_sides(recipe, task.card.multiple, n_axes)
+    check_sides(recipe, task.card.multiple, n_axes)
     return task
 
 
@@ -234,9 +228,15 @@ def _logits(model: Model, image: Labelled) -> np.ndarray:
     return maps[: len(map_names(model.card.classes))]
 
 
-def _check_sides(recipe: ClassRecipe, multiple: int, n_axes: int) -> None:
-    """Refuse samples that the network cannot take, and offer the next sides that it can."""
+def check_sides(recipe: ClassRecipe, multiple: int, n_axes: int) -> None:
+    """Refuse images and samples that the network cannot take, and offer the next that it can."""
     o = recipe.samples
+    if (axes := len(NETWORKS[recipe.network].axes)) != n_axes:
+        fitting = ", ".join(a.name for a in NETWORKS.values() if len(a.axes) == n_axes)
+        raise OptionError(
+            f"{recipe.network} takes {axes}D images, these are {n_axes}D: take one of {fitting}, or let a 2D network "
+            "learn from the planes of volumes."
+        )
     sides = {"side": o.side} | ({"planes": o.planes} if n_axes == 3 else {})
     for name, side in sides.items():
         if side % multiple:
@@ -256,12 +256,14 @@ def _begin(task: ClassTask, init: Path | None) -> dict[str, Any]:
     return {"init": dict(start.record)}
 
 
-def _claim_images(folder: Path, images: Sequence[Labelled], parts: Sequence[str], begun: Mapping[str, Any]) -> None:
+def claim_images(
+    folder: Path, images: Sequence[Labelled], parts: Sequence[str], begun: Mapping[str, Any] | None = None
+) -> None:
     """Write what each image is for and what the run began with, or refuse one that was begun with others."""
     split = {
         "data_sha256": hash_labelled(images),
         "images": {i.name: {"group": i.group, "part": part} for i, part in zip(images, parts, strict=True)},
-        **begun,
+        **(begun or {}),
     }
     kept = folder / SPLIT
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != split:
@@ -292,29 +294,30 @@ def _finished(
     *,
     begun: Mapping[str, Any],
     name: str | None,
-    seconds: float,
+    folder: Path,
 ) -> Card:
     """Return the card of the trained network."""
-    about = {
-        "data_sha256": hash_labelled(of["train"]),
-        "images": len(of["train"]),
-        "groups": len({image.group for image in of["train"]}),
-        "held_out": len(of["check"]) + len(of["test"]),
-        "samples": recipe.fit.steps * recipe.fit.batch,
-        "seconds": round(seconds),
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
-        "recipe": recipe.as_dict(),
-        **begun,
-    }
     return dataclasses.replace(
         task.card,
         name=name or recipe.network,
         version="1",
         architecture=recipe.network,
         options=dict(recipe.options),
-        training=about,
+        training=about(recipe, of["train"], folder) | {"held_out": len(of["check"]) + len(of["test"])} | begun,
         **exported.facts,
     )
+
+
+def about(recipe: ClassRecipe, trained: Sequence[Labelled], folder: Path) -> dict[str, Any]:
+    """Return what a card says of a run in a folder and of the images that trained."""
+    return {
+        "data_sha256": hash_labelled(trained),
+        **_size(trained),
+        "samples": recipe.fit.steps * recipe.fit.batch,
+        "seconds": round(time_taken(folder, recipe.fit.batch)),
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "recipe": recipe.as_dict(),
+    }
 
 
 def _size(images: Sequence[Labelled]) -> dict[str, int]:
