@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from skimage.measure import label, regionprops
 
 from segmetry.errors import OptionError
 from segmetry.synth import labelled_scenes, simulate_alloy
+from segmetry.synth.alloy import Grains
+from segmetry.synth.chance import named_rng
 
 CLEAN = {
     "counts": None, "rings": 0.0, "streaks": 0.0, "disturbances": 0, "shading": 0.0, "texture": 0.0, "blur_px": 0.0,
@@ -79,6 +82,52 @@ def test_precipitates_at_boundaries_can_be_had_alone_or_not_at_all():
         o = {"frame_shape": (300, 300), "boundary_share": share, "precipitate_share": 0.01, "grain_size": 1500.0}
         truth = simulate_alloy(seed=2, **o).truth
         assert set(truth["kind"]) - {"inclusion", "void"} == {kind}
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_boundary_is_as_far_from_both_of_its_grains_and_its_normal_runs_from_one_to_the_other(ndim):
+    rng = np.random.default_rng(1)
+    grains = Grains((200,) * ndim, 60.0, 3, rng)
+    turns, phases, shifts = grains.waves
+    for flat in (True, False):
+        grains.waves = turns, phases, 0 * shifts if flat else shifts
+        off = []
+        for centre in rng.uniform(0, 200, (50, ndim)):
+            far = np.linalg.norm(grains.points - centre * grains.scale, axis=1)
+            a, b = (grains.points[k] for k in np.argsort(far)[:2])
+            at, normal = grains.boundary(centre)
+            off.append(((at * grains.scale - (a + b) / 2) @ (b - a)) / np.linalg.norm(b - a))
+            assert normal == pytest.approx((b - a) * grains.scale)
+        # In grains: four waves whose amplitudes have a standard deviation of 0.06, so 0.08 in the root mean square.
+        assert np.sqrt(np.mean(np.square(off))) == pytest.approx(0, abs=1e-9) if flat else 0.02 < np.std(off) < 0.2
+
+
+def test_a_grain_has_the_asked_number_of_habits():
+    rng = np.random.default_rng(2)
+    grains = Grains((200, 200), 60.0, 3, rng)
+    for grain in range(5):
+        found = {tuple(grains.habit(grains.points[grain] / grains.scale, rng)) for _ in range(60)}
+        assert found == {tuple(normal) for normal in grains.normals[grain]}
+        assert len(found) == 3
+
+
+def test_precipitates_lie_along_their_boundary_or_habit():
+    # The pixels' long axis (of second moments) is across the normal that the place has.
+    o = {"frame_shape": (400, 400), "inclusion_share": 0.0, "voids": 0, "precipitate_aspect": 6.0, "roughness": 0.0}
+    scene = simulate_alloy(seed=2, **o, boundary_share=0.5, precipitate_share=0.03)
+    grains = Grains((400, 400), 250.0, 3, named_rng(2, "alloy grains"))
+    parts = label(scene.labels == 1)
+    axes = {r.label: (math.cos(r.orientation), math.sin(r.orientation)) for r in regionprops(parts) if r.area > 60}
+    off = {"boundary": [], "grain": []}
+    for row in scene.truth[~scene.truth["touches_frame"]].to_dict("records"):
+        centre = np.array([row["centroid-0"], row["centroid-1"]])
+        if axis := axes.get(parts[tuple(np.rint(centre).astype(int))]):
+            _, grain = grains.tree.query(centre * grains.scale)
+            normals = [grains.boundary(centre)[1]] if row["kind"] == "boundary" else grains.normals[grain]
+            off[row["kind"]].append(min(abs(np.array(axis) @ n) / np.linalg.norm(n) for n in normals))
+    for kind, found in off.items():
+        assert len(found) > 5, kind
+        assert np.median(found) < 0.05, kind  # at random it is 0.7 from one normal, about 0.3 from three
 
 
 def test_nearly_empty_slices_are_among_the_random_ones():

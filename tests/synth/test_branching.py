@@ -103,6 +103,45 @@ def test_tropism_turns_tips_down():
     assert depth(-0.1) < -20 < 20 < depth(0.1)
 
 
+def _paths(habit="roots", **options):
+    """Return graphs of trees that start down in the middle of nowhere, one after the other."""
+    for seed in range(200):
+        o = BranchingScene(seed=seed, habit=habit, tropism=0.0, **options)
+        yield grow(o, np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.full(2, -1e6), np.full(2, 1e6))
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+def test_the_direction_wanders_by_the_stated_wiggle(generation):
+    # After one unit of length: half the wiggle for first axes, all of it for laterals, whose speeds make it 3 % more.
+    turned = []
+    for graph in _paths(wiggle=20.0, length=3.0, interval=1.0, rate=1.0, generations=generation, angle_spread=0.0):
+        nodes = next((n for n in graph.branches() if graph.generation[n[1][0]] == generation), (0, []))[1]
+        steps = np.diff(graph.points[nodes], axis=0) if len(nodes) else []
+        if len(steps) >= 6:
+            a, b = (math.atan2(*steps[k][::-1]) for k in (0, 5))  # five steps of about 2 px on, of 0.1 each
+            turned.append(math.degrees((b - a + math.pi) % (2 * math.pi) - math.pi))
+    assert len(turned) > 60
+    expected = 20 * (1 if generation else 0.5)
+    assert np.std(turned) == pytest.approx(expected, rel=4 / math.sqrt(2 * len(turned)))
+
+
+@pytest.mark.parametrize(("habit", "length"), [("roots", 12.0), ("vessels", 4.0)])
+def test_branches_leave_at_the_stated_angle_and_distance(habit, length):
+    angles, apart = [], []
+    o = {"wiggle": 0.0, "length": length, "interval": 2.0, "generations": 1, "angle": 50.0, "angle_spread": 5.0}
+    for graph in _paths(habit, **o):
+        starts = [nodes[0] for _, nodes in graph.branches() if graph.generation[nodes[0]] == 1]
+        before = graph.points[graph.parent[starts]]
+        ways = graph.points[starts] - before
+        angles.extend(np.degrees(np.arccos(ways[:, 0] / np.linalg.norm(ways, axis=1))))  # the axis runs down
+        apart.extend(np.diff(before[:, 0]) / 10)
+    assert np.mean(angles) == pytest.approx(50, abs=4 * 5 / math.sqrt(len(angles)))
+    assert np.std(angles) == pytest.approx(5, rel=4 / math.sqrt(2 * len(angles)))
+    if habit == "roots":
+        # A lateral leaves at the first step of 0.2 past the drawn place, half of one late; uniform by half a mean.
+        assert np.mean(apart) == pytest.approx(2.0 + 0.1, abs=4 * 2 / math.sqrt(12 * len(apart)))
+
+
 def test_growth_works_in_space():
     o = BranchingScene(length=8.0, seed=2)
     graph = grow(o, np.zeros((1, 3)), np.array([[0.0, 1.0, 0.0]]), np.full(3, -200.0), np.full(3, 200.0))

@@ -74,7 +74,7 @@ def test_what_cannot_be():
         simulate_somas(smallest=70.0)
     with pytest.raises(OptionError, match="processes go from least"):
         simulate_somas(processes=(4, 2))
-    with pytest.raises(OptionError, match="hardly any soma .* move soma_diameter"):
+    with pytest.raises(OptionError, match=r"hardly any soma .* move soma_diameter"):
         simulate_somas(frame_shape=(300, 300), soma_diameter=200.0, soma_gsd=1.0)
     with pytest.raises(OptionError, match="no more fit; lower soma_share"):
         simulate_somas(frame_shape=(300, 300), vessels=3000.0)
