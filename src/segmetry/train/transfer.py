@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,8 +107,8 @@ def starting_weights(folder: Path, task: ClassTask) -> Start:
     """
     model = read_model_folder(folder)
     network: Any = task.build()
-    images = np.stack([task.sample(i)["image"] for i in range(N_MEASURED)])
-    return _start(model, network, task.card, torch.from_numpy(images))
+    images = [torch.from_numpy(task.sample(i)["image"])[None] for i in range(N_MEASURED)]
+    return _start(model, network, task.card, images)
 
 
 def stored_weights(model: ModelFolder) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ def stored_weights(model: ModelFolder) -> dict[str, Tensor]:
             raise ReadError(f"{where}: its weights are in another file, which is not read; get the model anew.")
         known = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
     except (DecodeError, ValueError, TypeError) as error:
-        raise ReadError(f"{where}: is no network ({str(error).splitlines()[0]}); get the model anew.") from None
+        raise ReadError(f"{where}: is no network ({' '.join(str(error).split())}); get the model anew.") from None
     out = {}
     for node in graph.node:
         if node.op_type in ("Cast", "Identity") and node.input and node.input[0] in known:
@@ -166,7 +166,7 @@ def _module(scope: str) -> str:
     return ".".join(parts)
 
 
-def _start(model: ModelFolder, network: Any, card: Card, images: Tensor) -> Start:
+def _start(model: ModelFolder, network: Any, card: Card, images: Iterable[Tensor]) -> Start:
     wiring = _wiring(network, card.channels)
     state = {
         name: v for name, v in network.state_dict().items() if v.is_floating_point() and _owner(name) in wiring.used
@@ -263,23 +263,29 @@ def _unfolded(
 
 
 def _measured(
-    network: nn.Module, weights: Mapping[str, Tensor], norms: Sequence[str], images: Tensor
+    network: nn.Module, weights: Mapping[str, Tensor], norms: Sequence[str], images: Iterable[Tensor]
 ) -> dict[str, Tensor]:
     """Return statistics, weight and bias of batch norms after what they see in images; the network stays the same."""
     trial: Any = copy.deepcopy(network).eval()
     trial.load_state_dict(trial.state_dict() | weights)
-    out: dict[str, Tensor] = {}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in norms}
 
-    def measure(name: str, module: Any, given: tuple[Tensor]) -> None:
-        var, mean = torch.var_mean(given[0], dim=[0, *range(2, given[0].ndim)], correction=0)
-        out[f"{name}.running_mean"], out[f"{name}.running_var"] = mean, var
-        out[f"{name}.weight"], out[f"{name}.bias"] = (var + module.eps).sqrt(), module.bias + mean
+    def measure(name: str, module: nn.Module, given: tuple[Tensor]) -> None:
+        seen[name].append(torch.var_mean(given[0], dim=[0, *range(2, given[0].ndim)], correction=0))
 
     for name in norms:
         trial.get_submodule(name).register_forward_pre_hook(partial(measure, name))
     with torch.no_grad():
-        trial(images, _all_kept(trial))
-    return {name: tensor.detach() for name, tensor in out.items()}
+        for image in images:  # one by one: together, volumes would take gigabytes
+            trial(image, _all_kept(trial))
+    out = {}
+    for name, found in seen.items():
+        variances, means = (torch.stack(values) for values in zip(*found, strict=True))
+        mean, var = means.mean(dim=0), variances.mean(dim=0) + means.var(dim=0, correction=0)
+        module = trial.get_submodule(name)
+        out[f"{name}.running_mean"], out[f"{name}.running_var"] = mean, var
+        out[f"{name}.weight"], out[f"{name}.bias"] = (var + module.eps).sqrt(), module.bias.detach() + mean
+    return out
 
 
 def _fitted(tensor: Tensor, like: Tensor, sees_image: bool, old: Card, new: Card) -> tuple[Tensor, list[str]]:
