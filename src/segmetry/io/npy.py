@@ -42,9 +42,7 @@ def read_npy(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
             raise ReadError(
                 f"it is cut off: shape {shape} needs {count * dtype.itemsize} bytes, {size - start} are there."
             )
-        array = (
-            np.memmap(file, dtype, "r", start, (count,)) if mapped else np.fromfile(file, dtype=dtype, count=count)
-        )
+        array = np.memmap(file, dtype, "r", start, (count,)) if mapped else np.fromfile(file, dtype=dtype, count=count)
     array = array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
     if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4 and array.dtype == np.uint8:
         axes = "YXS"
