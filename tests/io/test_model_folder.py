@@ -151,6 +151,13 @@ class TestReading:
         assert found == (tmp_path / "m", card, b"a network")
         assert found.card == replace(CARD, sha256=hashlib.sha256(b"a network").hexdigest())
 
+    def test_a_training_run_is_its_model(self, tmp_path):
+        save(tmp_path / "run/model")
+        found = read_model_folder(tmp_path / "run")
+        assert (found.path, found.onnx) == (tmp_path / "run/model", b"a network")
+        assert read_card(tmp_path / "run") == found.card
+        assert resolve_model(tmp_path / "run") == tmp_path / "run/model"
+
     def test_not_there(self, tmp_path):
         with pytest.raises(ReadError, match="nowhere: does not exist"):
             read_model_folder(tmp_path / "nowhere")

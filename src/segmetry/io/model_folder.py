@@ -42,14 +42,14 @@ class ModelFolder(NamedTuple):
 
 
 def read_card(path: str | Path) -> Card:
-    """Return the card of a model folder without reading the network.
+    """Return the card of a model folder, or of that in a training run's folder, without reading the network.
 
     Raises
     ------
     ReadError
         If there is no such folder, or its card is missing, damaged or of a newer format.
     """
-    path = Path(path)
+    path = _of_run(Path(path))
     if not path.is_dir():
         what = "is a file, not a model's folder; name the folder that holds it" if path.exists() else "does not exist"
         raise ReadError(f"{path}: {what}.")
@@ -70,14 +70,14 @@ def read_model_folder(path: str | Path) -> ModelFolder:
     Parameters
     ----------
     path : path
-        A folder with ``model.onnx`` and ``card.json``.
+        A folder with ``model.onnx`` and ``card.json``, or that of the training run which has it as ``model``.
 
     Raises
     ------
     ReadError
         If the folder or one of its files is missing, damaged, or made by a newer segmetry.
     """
-    path = Path(path)
+    path = _of_run(Path(path))
     card = read_card(path)
     onnx = _bytes(path / ONNX)
     if (sha256 := hashlib.sha256(onnx).hexdigest()) != card.sha256:
@@ -157,10 +157,16 @@ def resolve_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
     if path.exists():
-        return path
+        return _of_run(path)
     if path.name != str(name_or_path) or not shipped:
         raise ReadError(f"{path}: there is no such model folder; the models that come along: {_listed(shipped)}.")
     raise unknown_name("model", str(name_or_path), shipped)
+
+
+def _of_run(path: Path) -> Path:
+    """Return the folder of the model in a training run's folder; any other as it is."""
+    inner = path / "model"
+    return inner if (inner / CARD).is_file() and not (path / CARD).exists() else path
 
 
 def names_folder(text: str) -> bool:
