@@ -67,7 +67,8 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     optimiser = make_optimiser(network, options)
     wrapped, stepping = fabric.setup(network, optimiser)
     network.train()
-    draws, learns = [], []
+    draws: list[float] = []
+    learns: list[float] = []
     began = time.monotonic()
     number = 0
     while len(learns) <= TIMED or time.monotonic() - began < SECONDS:
