@@ -18,7 +18,6 @@ from segmetry.io.model_folder import read_card, resolve_model
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
-    from segmetry.labelled import LabelledSet
     from segmetry.partners import FilePair
     from segmetry.train.class_recipe import ClassRecipe
     from segmetry.train.recipe import TrainRecipe
@@ -108,14 +107,14 @@ def read_recipe(path: Path | None, network: str | None) -> tuple[TrainRecipe | C
     from segmetry.nets.table import NETWORKS
     from segmetry.train.class_recipe import ClassRecipe
     from segmetry.train.recipe import ARCHITECTURES, TrainRecipe
-    from segmetry.train.recipe_file import entries_of, read_yaml
+    from segmetry.train.recipe_file import read_yaml
 
     entries: Any = read_yaml(path) if path else {}
     found = Data()
     if isinstance(entries, Mapping):
         entries = dict(entries)
-        named = entries_of(Data, entries.pop("data", None) or {}, f"data in {path}")
-        found = Data(**{name: path.parent / str(value) for name, value in named.items()} if path else {})
+        if path is not None:
+            found = read_data(entries.pop("data", None), path)
         if network is not None:
             entries["network"] = network
         name = str(entries.get("network", "particles"))
@@ -126,6 +125,14 @@ def read_recipe(path: Path | None, network: str | None) -> tuple[TrainRecipe | C
         if path is None:
             return TrainRecipe.default(name), found
     return TrainRecipe.from_dict(entries, where=str(path)), found
+
+
+def read_data(entries: Any, path: Path) -> Data:
+    """Return what the table ``data`` in a file names; its paths are from the folder of the file."""
+    from segmetry.train.recipe_file import entries_of
+
+    named = entries_of(Data, entries or {}, f"data in {path}")
+    return Data(**{name: path.parent / str(value) for name, value in named.items()})
 
 
 def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Running) -> Path:
@@ -153,7 +160,7 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Runnin
 def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running) -> Path:
     from segmetry.labelled import load_labelled
     from segmetry.report.training import write_training_report
-    from segmetry.train.class_run import train_classes
+    from segmetry.train.class_run import planned, train_classes
 
     if running.calibrate_with:
         raise OptionError("train: other runs calibrate networks for particles only; leave out --calibrate-with.")
@@ -173,44 +180,20 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
         print(f"segmetry: {note}", file=sys.stderr)
     print(f"segmetry: {len(found.images)} images, classes {', '.join(found.classes.values())}", file=sys.stderr)
     open_output(out)
-    recipe = _planned(recipe, found, out, running)
+    how: dict[str, Any] = {"classes": tuple(found.classes.values()), "listed": found.parts}
+    how |= {"device": running.device, "workers": running.n_workers}
+    recipe = planned(
+        recipe,
+        found.images,
+        out,
+        running.minutes,
+        say=lambda text: print(f"segmetry: {text}", file=sys.stderr),
+        **how,
+    )
     with Bar(recipe.fit.steps) as show:
-        model = train_classes(
-            recipe,
-            found.images,
-            out,
-            classes=tuple(found.classes.values()),
-            listed=found.parts,
-            init=init,
-            workers=running.n_workers,
-            device=running.device,
-            progress=show,
-        )
+        model = train_classes(recipe, found.images, out, init=init, progress=show, **how)
     write_training_report(out)
     return model
-
-
-def _planned(recipe: ClassRecipe, found: LabelledSet, out: Path, running: Running) -> ClassRecipe:
-    """Return the recipe with as many steps as fit into the time; a run that goes on keeps those it began with."""
-    from segmetry.train.class_run import plan_classes
-    from segmetry.train.run_folder import RECIPE
-
-    if running.minutes is None:
-        return recipe
-    if (out / RECIPE).exists():
-        fit = type(recipe).load(out / RECIPE).fit
-        print(f"segmetry: goes on with the {fit.steps} steps that were planned", file=sys.stderr)
-        return recipe.changed({"steps": fit.steps, "warmup": fit.warmup})
-    where: dict[str, Any] = {"device": running.device, "workers": running.n_workers}
-    plan = plan_classes(
-        recipe, found.images, running.minutes, classes=tuple(found.classes.values()), listed=found.parts, **where
-    )
-    print(
-        f"segmetry: a step of {recipe.fit.batch} samples takes {plan.step:.2g} s, a look at what is held out "
-        f"{plan.check:.2g} s: {plan.steps} steps in {running.minutes:g} minutes",
-        file=sys.stderr,
-    )
-    return recipe.changed({"steps": plan.steps, "warmup": min(recipe.fit.warmup, plan.steps // 10)})
 
 
 def reading(pairs: Sequence[FilePair]) -> Iterable[FilePair]:

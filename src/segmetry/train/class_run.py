@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from segmetry.train.loop import fit
 from segmetry.train.losses import Loss
 from segmetry.train.planning import Plan, plan
 from segmetry.train.run import Progress
-from segmetry.train.run_folder import MODEL, SCORES, SPLIT, claim
+from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT, claim
 from segmetry.train.samples import Labelled, Normalisation, Samples
 from segmetry.train.splits import PARTS, deal
 from segmetry.train.transfer import starting_weights
@@ -134,6 +134,43 @@ def plan_classes(
     _, of = _dealt(recipe, images, listed)
     task = make_class_task(recipe, of["train"], of["check"], classes)
     return plan(task, recipe.fit, minutes, device=device, workers=workers)
+
+
+def planned(
+    recipe: ClassRecipe,
+    images: Sequence[Labelled],
+    folder: Path,
+    minutes: float | None,
+    *,
+    classes: Sequence[str],
+    listed: Sequence[str] = (),
+    device: str = "auto",
+    workers: int = 1,
+    say: Callable[[str], None] = lambda text: None,
+) -> ClassRecipe:
+    """Return the recipe with as many steps as fit into the time; a run that goes on keeps those it began with.
+
+    Parameters
+    ----------
+    recipe, images, folder, classes, listed, device, workers
+        As for `train_classes`.
+    minutes : float, optional
+        Without it the recipe stays as it is.
+    say : callable
+        Told what was planned.
+    """
+    if minutes is None:
+        return recipe
+    if (folder / RECIPE).exists():
+        fit = ClassRecipe.load(folder / RECIPE).fit
+        say(f"goes on with the {fit.steps} steps that were planned")
+        return recipe.changed({"steps": fit.steps, "warmup": fit.warmup})
+    found = plan_classes(recipe, images, minutes, classes=classes, listed=listed, device=device, workers=workers)
+    say(
+        f"a step of {recipe.fit.batch} samples takes {found.step:.2g} s, a look at what is held out {found.check:.2g} "
+        f"s: {found.steps} steps in {minutes:g} minutes"
+    )
+    return recipe.changed({"steps": found.steps, "warmup": min(recipe.fit.warmup, found.steps // 10)})
 
 
 def _dealt(
