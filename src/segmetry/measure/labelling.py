@@ -185,6 +185,40 @@ def remove_small(labels: np.ndarray, min_size: int) -> np.ndarray:
     return keep_labels(labels, np.bincount(labels.ravel(), minlength=1) >= max(int(min_size), 1))
 
 
+def connected_pieces(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the connected pieces of every label, and whose they are (8 neighbours, 26 in 3D).
+
+    Parameters
+    ----------
+    labels : (M, N) or (P, M, N) array of int
+        Objects or classes; 0 is background.
+
+    Returns
+    -------
+    pieces : array of int32
+        Pieces are numbered 1..L; 0 is background.
+    owner : (L + 1,) array of int32
+        The label that each piece is of; ``owner[0]`` is 0.
+
+    Examples
+    --------
+    >>> pieces, owner = connected_pieces(np.array([[1, 0, 1, 2]]))
+    >>> pieces.tolist(), owner.tolist()
+    ([[1, 0, 2, 3]], [0, 1, 1, 2])
+    """
+    import cc3d
+
+    labels = as_labels(labels)
+    if not labels.size:
+        return labels, np.zeros(1, np.int32)
+    pieces, n_pieces = cc3d.connected_components(
+        labels.view(np.uint32), connectivity=_CONNECTIVITY[labels.ndim][-1], return_N=True, out_dtype=np.uint32
+    )
+    owner = np.zeros(n_pieces + 1, np.int32)
+    owner[pieces.ravel()] = labels.ravel()
+    return np.ascontiguousarray(pieces.view(np.int32)), owner
+
+
 def largest_pieces(labels: np.ndarray) -> np.ndarray:
     """Return labels of which every one keeps only its largest connected piece (8 neighbours, 26 in 3D).
 
@@ -195,22 +229,13 @@ def largest_pieces(labels: np.ndarray) -> np.ndarray:
     >>> largest_pieces(np.array([[1, 0, 1, 1, 2]]))
     array([[0, 0, 1, 1, 2]], dtype=int32)
     """
-    import cc3d
-
     labels = as_labels(labels)
-    if not labels.size:
+    pieces, owner = connected_pieces(labels)
+    if owner.size - 1 == np.unique(owner[1:]).size:
         return labels
-    pieces, n_pieces = cc3d.connected_components(
-        labels.view(np.uint32), connectivity=_CONNECTIVITY[labels.ndim][-1], return_N=True, out_dtype=np.uint32
-    )
-    flat = labels.ravel()
-    owner = np.zeros(n_pieces + 1, np.int32)
-    owner[pieces.ravel()] = flat
-    if n_pieces == np.unique(owner[1:]).size:
-        return labels
-    size = np.bincount(pieces.ravel(), minlength=n_pieces + 1)
-    order = np.lexsort((np.arange(n_pieces + 1), -size, owner))
+    size = np.bincount(pieces.ravel(), minlength=owner.size)
+    order = np.lexsort((np.arange(owner.size), -size, owner))
     first = np.append(True, owner[order][1:] != owner[order][:-1])
-    kept = np.zeros(n_pieces + 1, np.int32)
+    kept = np.zeros(owner.size, np.int32)
     kept[order[first]] = owner[order[first]]
     return kept[pieces]

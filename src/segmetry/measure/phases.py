@@ -1,0 +1,314 @@
+"""Phases: how much of a material each class of pixels fills, how coarse it is, and how much boundary it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import fft
+
+from segmetry.errors import LabelError, ShapeMismatchError
+from segmetry.measure import crofton
+from segmetry.measure.labelling import connected_pieces
+from segmetry.measure.moments import DIRECTIONS
+from segmetry.measure.uncertainty import Counting, combine, proportion_interval, student
+from segmetry.types import Calibration, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEANINGS = {
+    "area_fraction": "share of the area that the phase covers",
+    "volume_fraction": "share of the volume that the phase fills",
+    "mean_chord": "mean length that a straight line runs through the phase (mean intercept length)",
+    "boundary_per_area": "length of the phase's boundary in an area of the image, over that area",
+    "surface_per_volume": "surface of the phase over volume; of a plane section 4/π of the boundary per area, right "
+    "for a material without direction that is cut, not seen through",
+}
+"""Estimates of a phase, and what they mean."""
+
+_CELLS = 1 << 16
+"""The frame is taken in about so many cells at most: the variance needs nothing finer."""
+_REACH = 4.0
+"""Distances are summed up to so many radii of the disk (ball) whose content is the integral range."""
+_LEAST = 0.05
+"""Of the variance of independent cells: less is not believed of one frame, however regular it looks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """One class of pixels as a phase of a material.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    n_regions : int
+        Connected regions (8 neighbours, 26 in 3D), those that the frame cuts too.
+    estimates : mapping of str to Estimate
+        ``area_fraction`` (3D: ``volume_fraction``), ``mean_chord``, ``boundary_per_area`` (2D), ``surface_per_volume``;
+        see `MEANINGS`.
+    """
+
+    name: str
+    n_regions: int
+    estimates: Mapping[str, Estimate]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "class": self.name,
+            "n_regions": self.n_regions,
+            **{name: estimate.as_dict() for name, estimate in self.estimates.items()},
+        }
+
+
+def measure_phases(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    calibration: Calibration | None = None,
+    ignore: np.ndarray | None = None,
+    samples: Sequence[np.ndarray] = (),
+    level: float = 0.95,
+) -> tuple[Phase, ...]:
+    """Return every class of a label image as a phase.
+
+    Parameters
+    ----------
+    labels : (M, N) or (P, M, N) array of int
+        Class 0..K-1 of every pixel.
+    classes : sequence of str
+        Names of the K classes.
+    calibration : Calibration, optional
+        Length of a pixel; without it lengths come in px.
+    ignore : array of bool, optional
+        True where pixels are not specimen: they count neither as phase nor as frame, and nothing borders on them.
+    samples : sequence of arrays of int
+        Monte Carlo segmentations of the same image: their spread is the segmentation's share, and gives `this_image`.
+    level : float
+        Coverage of the intervals.
+
+    Raises
+    ------
+    LabelError
+        If a label is none of the classes.
+    ShapeMismatchError
+        If ignored pixels, a sample or the calibration do not fit the labels.
+
+    Notes
+    -----
+    Boundary is counted where a line through pixel centres leaves a phase for another, along 4 directions of an image
+    (13 of a volume), each standing for the directions nearest to it (`crofton.weights`). With P such crossings per
+    length of line, averaged over directions, a phase of fraction f has the mean chord ``2 f / P``, the surface per
+    volume ``2 P`` and, in an image, the boundary per area ``pi P / 2``. The frame itself is no boundary, so chords that
+    it cuts bias nothing. Boundaries that all run along rows or columns come out 5 % too short.
+
+    The interval asks what another frame of the same material would show. The variance of a mean over the frame is the
+    sum of the covariance over all distances; it is summed up to a distance that rests on the sum itself, and what the
+    frame's own mean takes off is given back. Boundary and chord are summed at least as far as the fraction. A fraction
+    gets the interval of a share among as many independent points as would vary as much, the area over the integral
+    range; the others are joined on the logarithm. Student's quantile allows for how badly a frame of few ranges shows
+    its own variance. How often the intervals hold: `docs/explanation/phases.md`.
+
+    References
+    ----------
+    Integral range: Lantuejoul 1991, doi:10.1111/j.1365-2818.1991.tb03138.x. The distance up to which is summed: Sokal
+    1997, doi:10.1007/978-1-4899-0319-8_6 (his window, for more than one dimension). Chords and surface: Underwood 1970,
+    Quantitative Stereology.
+
+    Examples
+    --------
+    >>> stripes = np.tile([0, 0, 1, 1], (8, 4))
+    >>> ground, lines = measure_phases(stripes, ("ground", "lines"))
+    >>> lines.estimates["area_fraction"].value, lines.n_regions
+    (0.5, 4)
+    """
+    labels = np.asarray(labels)
+    calibration = calibration or Calibration.unknown(labels.ndim)
+    if len(calibration.spacing) != labels.ndim:
+        raise ShapeMismatchError(
+            f"measure_phases: labels have {labels.ndim} axes, the calibration {len(calibration.spacing)}; "
+            "give one length each."
+        )
+    for what, array in (("ignored pixels are", ignore), *((f"sample {k + 1} is", s) for k, s in enumerate(samples))):
+        if array is not None and array.shape != labels.shape:
+            raise ShapeMismatchError(f"measure_phases: labels are {labels.shape} but the {what} {array.shape}.")
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise LabelError(
+            f"measure_phases: labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} classes "
+            f"(0 to {len(classes) - 1}); name every class."
+        )
+    frame = _Frame(labels.shape, calibration, ignore)
+    _, owner = connected_pieces(np.where(frame.valid, labels + 1, 0))
+    n_regions = np.bincount(owner[1:], minlength=len(classes) + 1)[1:]
+    found = []
+    for k, name in enumerate(classes):
+        others = [frame.values(sample == k) for sample in samples]
+        estimates = frame.estimates(labels == k, others, level)
+        found.append(Phase(name, int(n_regions[k]), estimates))
+    return tuple(found)
+
+
+def phase_table(phases: Sequence[Phase]) -> pd.DataFrame:
+    """Return phases as a table, a row each: ``class``, ``n_regions``, and each estimate with its ends.
+
+    ``table.attrs["units"]`` maps columns to units. An estimate takes the columns ``NAME``, ``NAME_low``, ``NAME_high``.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    units: dict[str, str] = {}
+    for phase in phases:
+        row: dict[str, Any] = {"class": phase.name, "n_regions": phase.n_regions}
+        for name, e in phase.estimates.items():
+            row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+            units |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), e.unit)
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table.attrs["units"] = {"class": "", "n_regions": ""} | units
+    return table
+
+
+class _Frame:
+    """The pixels that are specimen, and what lines through them see of a phase."""
+
+    def __init__(self, shape: tuple[int, ...], calibration: Calibration, ignore: np.ndarray | None) -> None:
+        self.valid = np.ones(shape, bool) if ignore is None or ignore.all() else ~ignore
+        self.ndim, self.unit, self.calibration = len(shape), calibration.unit, calibration
+        self.step = max(1, math.ceil((self.valid.size / _CELLS) ** (1 / self.ndim)))
+        self.n = int(np.count_nonzero(self.valid))
+        self.weight = self.cells(self.valid) / self.n
+        steps = DIRECTIONS[:4, 1:] if self.ndim == 2 else DIRECTIONS
+        # Mean over directions of crossings per length: Crofton's weights give boundary, pi / 2 (or 2) of that.
+        per_area = crofton.weights(calibration.spacing) / math.prod(calibration.spacing)
+        self.directions = [
+            (here, there, weight / pairs)
+            for (here, there), weight in zip(map(_pair, steps), per_area / self.boundary, strict=True)
+            if (pairs := np.count_nonzero(self.valid[here] & self.valid[there]))
+        ]
+
+    @property
+    def boundary(self) -> float:
+        """Boundary per area (surface per volume) over crossings per length of line."""
+        return math.pi / 2 if self.ndim == 2 else 2.0
+
+    def crossings(self, mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[slice, ...], float]]:
+        """Yield, for each direction, where lines cross the phase's boundary, and what each crossing adds."""
+        for here, there, weight in self.directions:
+            yield (mask[here] != mask[there]) & self.valid[here] & self.valid[there], here, weight
+
+    def values(self, mask: np.ndarray) -> tuple[float, float]:
+        """Return the fraction of a phase, and the crossings of its boundary per length of line."""
+        fraction = np.count_nonzero(mask & self.valid) / self.n
+        return fraction, math.fsum(np.count_nonzero(crossed) * weight for crossed, _, weight in self.crossings(mask))
+
+    def cells(self, array: np.ndarray) -> np.ndarray:
+        """Return the sums of an array over the cells of the frame."""
+        out = array.astype(np.float64)
+        for axis in range(self.ndim):
+            out = np.add.reduceat(out, np.arange(0, out.shape[axis], self.step), axis=axis)
+        return out
+
+    def estimates(self, mask: np.ndarray, samples: Sequence[tuple[float, float]], level: float) -> dict[str, Estimate]:
+        """Return the estimates of one phase; `samples` are its `values` in Monte Carlo segmentations."""
+        crossed = np.zeros(mask.shape, np.float64)
+        for where, here, weight in self.crossings(mask):
+            crossed[here] += where * weight
+        inside, lines = self.cells(mask & self.valid) / self.n, self.cells(crossed)
+        fraction, crossings = float(inside.sum()), float(lines.sum())
+        share, reach = self.share(fraction, inside, level)
+        name = "area_fraction" if self.ndim == 2 else "volume_fraction"
+        found = {name: combine(name, share, sample_values=[f for f, _ in samples], most=1.0, level=level)}
+        # Error of each over its value, by cells.
+        chord = inside / fraction - lines / crossings if crossings else None
+        boundary = lines / crossings - self.weight if crossings else None
+        lengths = [
+            ("mean_chord", 1, 2 * fraction / crossings if crossings else math.nan, chord,
+             [2 * f / p if p else math.nan for f, p in samples]),
+            ("surface_per_volume", -1, 2 * crossings, boundary, [2 * p for _, p in samples]),
+        ]  # fmt: skip
+        if self.ndim == 2:
+            scale = self.boundary
+            lengths.insert(
+                1, ("boundary_per_area", -1, scale * crossings, boundary, [scale * p for _, p in samples])
+            )  # fmt: skip
+        for name, power, value, rest, others in lengths:
+            found[name] = combine(
+                name,
+                self.length(value, rest, reach, level),
+                unit=self.unit if power == 1 else f"{self.unit}^{power}",
+                power=power,
+                rel_uncertainty=self.calibration.rel_uncertainty,
+                sample_values=others,
+                level=level,
+            )
+        return found
+
+    def share(self, fraction: float, inside: np.ndarray, level: float) -> tuple[Counting, int]:
+        """Return a phase's fraction with the interval for the material, and how many cells its structure reaches."""
+        if not 0 < fraction < 1:
+            note = f"the phase {'fills the frame' if fraction else 'is not in the frame'}: no variance to judge by"
+            return Counting(fraction, math.nan, math.nan, self.n, "none", note), 0
+        variance, dof, reach = self.variance(inside - fraction * self.weight)
+        widen = (student(level, dof) / student(level, math.inf)) ** 2
+        n = fraction * (1 - fraction) / (variance * widen)
+        low, high = (float(end) for end in proportion_interval(np.array(fraction), np.array(n), level))
+        how = f"integral range: as sure as a share of {n:.3g} independent points"
+        return Counting(fraction, min(low, fraction), max(high, fraction), self.n, how), reach
+
+    def length(self, value: float, rest: np.ndarray | None, reach: int, level: float) -> Counting:
+        """Return a length, or one over a length, whose error over its value is the sum of `rest` over the cells."""
+        if rest is None:
+            return Counting(value, math.nan, math.nan, self.n, "none", "the phase has no boundary in the frame")
+        variance, dof, _ = self.variance(rest, reach)
+        factor = math.exp(min(student(level, dof) * math.sqrt(variance), 700.0))
+        return Counting(value, value / factor, value * factor, self.n, "integral range, on the logarithm")
+
+    @cached_property
+    def ring(self) -> np.ndarray:
+        """Whole cells of distance for each shift of the padded frame."""
+        square = np.zeros(())
+        for n, s in zip(self.weight.shape, self.calibration.spacing, strict=True):
+            square = np.add.outer(square, (np.fft.fftfreq(2 * n, 0.5 / n) * s / self.calibration.pixel_size) ** 2)
+        return np.sqrt(square).astype(np.int64).ravel()
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Share of all pairs of places in the frame that are less than 1, 2, 3, ... cells apart."""
+        return self.up_to(self.weight)
+
+    def up_to(self, array: np.ndarray) -> np.ndarray:
+        """Return the autocorrelation summed over all distances below 1, 2, 3, ... cells."""
+        size = tuple(2 * n for n in array.shape)
+        product = fft.irfftn(np.abs(fft.rfftn(array, size)) ** 2, size)
+        return np.cumsum(np.bincount(self.ring, product.ravel()))
+
+    def variance(self, rest: np.ndarray, least: int = 0) -> tuple[float, float, int]:
+        """Return the variance of a sum over the cells from frame to frame, its degrees of freedom, and its reach.
+
+        Distances count up to the reach, in cells, which is `least` or more: lines alone, being thin, show a structure's
+        own reach badly.
+        """
+        single = float(np.sum(rest**2))
+        if single == 0:
+            return 0.0, math.inf, 0
+        own, seen = self.up_to(rest), self.seen
+        enough = max(int(np.searchsorted(seen, 0.5)), 1)  # half of all pairs of cells: the frame knows nothing beyond
+        own, seen = own[:enough], seen[:enough]
+        variance = np.maximum(own / (1 - seen), _LEAST * single)
+        ball = math.pi if self.ndim == 2 else 4 * math.pi / 3
+        radius = (variance / single / ball) ** (1 / self.ndim)
+        far = np.arange(1, enough + 1) >= np.maximum(_REACH * radius, least)
+        k = int(np.argmax(far)) if far.any() else enough - 1
+        return float(variance[k]), max(1 / float(seen[k]) - 1, 1.0), k + 1
+
+
+def _pair(step: np.ndarray) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the slices that put every pixel beside its neighbour one step on."""
+    ends = [(slice(max(-d, 0), -d if d > 0 else None), slice(max(d, 0), d if d < 0 else None)) for d in map(int, step)]
+    return tuple(here for here, _ in ends), tuple(there for _, there in ends)
