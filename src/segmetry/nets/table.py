@@ -172,6 +172,12 @@ def build_network(
     return architecture.build(channels, tuple(maps), record)
 
 
+def sketch_network(name: str, *, channels: int, maps: Sequence[str], options: Mapping[str, Any] | None = None) -> Any:
+    """Return the network of `build_network` in its sizes only: no weight is drawn, and it computes nothing."""
+    with torch.device("meta"):
+        return build_network(name, channels=channels, maps=maps, options=options)
+
+
 def count_parameters(net: nn.Module) -> int:
     """Return how many numbers of a network are learned."""
     return sum(p.numel() for p in net.parameters())
@@ -201,8 +207,7 @@ def measure_network(name: str) -> dict[str, Any]:
         ``parameters``; ``receptive_radius`` in px, None where each pixel sees the whole image; ``operations``,
         multiply-adds per pixel; ``multiple``, which sides must be multiples of.
     """
-    with torch.device("meta"):  # sizes only: no weight is drawn
-        net: Any = build_network(name, channels=1, maps=("class",))
+    net = sketch_network(name, channels=1, maps=("class",))
     thin = build_network(name, channels=1, maps=("class",), options=NETWORKS[name].thin)
     return {
         "parameters": count_parameters(net),

@@ -66,6 +66,11 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
+def use_threads(n: int) -> None:
+    """Let torch compute with so many threads in this process, where several train side by side."""
+    torch.set_num_threads(n)
+
+
 def fit(
     task: Task,
     options: FitOptions,

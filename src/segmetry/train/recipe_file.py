@@ -63,6 +63,18 @@ class RecipeFile:
                 inside[name][name] = value
         return type(self).from_dict(data, where="the settings")
 
+    def entry(self, name: str) -> Any:
+        """Return the value of an entry, of the recipe or of its parts by its bare name; None where it has none.
+
+        Examples
+        --------
+        >>> from segmetry.train.class_recipe import ClassRecipe
+        >>> ClassRecipe().entry("network"), ClassRecipe().changed({"side": 128}).entry("side")
+        ('unet', 128)
+        """
+        data = self.as_dict()
+        return data[name] if name in data else self._inside(data).get(name, {}).get(name)
+
     def _inside(self, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the part of plain data that each entry of a part belongs into."""
         parts = [f.name for f in dataclasses.fields(self) if dataclasses.is_dataclass(f.default_factory)]
