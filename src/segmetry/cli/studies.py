@@ -76,17 +76,17 @@ def study_thresholds(
     write_table(out / "threshold.csv", study.curve)
     data = study.as_dict()
     write_json(out / "study.json", data)
-    about = _provenance(recipe, data["method"], sum(o.seconds for o in outcomes))
+    about = provenance_of(recipe, data["method"], sum(o.seconds for o in outcomes))
     write_json(out / "run.json", describe_run(outcomes, about, jobs or default_jobs()))
-    page = write_threshold_page(study, out, provenance=about.as_dict(), commands=[_command()])
+    page = write_threshold_page(study, out, provenance=about.as_dict(), commands=[command_line()])
     if as_json:
         print(json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show(threshold_lines(study), page)
+        show_lines(threshold_lines(study), page)
     return conclude(trials, outcomes, stopped, GOES_ON)
 
 
-def _provenance(recipe: Recipe, decides: Any, seconds: float) -> Provenance:
+def provenance_of(recipe: Recipe, decides: Any, seconds: float) -> Provenance:
     """Return what made a study that ends now."""
     from segmetry.pipeline import make_provenance
 
@@ -95,11 +95,13 @@ def _provenance(recipe: Recipe, decides: Any, seconds: float) -> Provenance:
     return replace(made, recipe_sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-def _command() -> str:
+def command_line() -> str:
+    """Return the command that runs, as one types it."""
     return shlex.join(["segmetry", *sys.argv[1:]])
 
 
-def _show(lines: Sequence[str], page: Path) -> None:
+def show_lines(lines: Sequence[str], page: Path) -> None:
+    """Print what came out, and where its page is."""
     for line in lines:
         print(line)
     print(f"report: {page}")
@@ -200,13 +202,13 @@ def study_capacities(
     write_table(out / "capacity.csv", study.table())
     data = study.as_dict() | {"recipe": chosen.as_dict(), "data_sha256": data_hash}
     write_json(out / "study.json", data)
-    about = _provenance(recipe_of(Path("MODEL")), data["recipe"], time.monotonic() - began)
+    about = provenance_of(recipe_of(Path("MODEL")), data["recipe"], time.monotonic() - began)
     write_json(out / "run.json", describe_run([], about, jobs or default_jobs()))
-    page = write_capacity_page(study, out, provenance=about.as_dict(), commands=[_command()])
+    page = write_capacity_page(study, out, provenance=about.as_dict(), commands=[command_line()])
     if as_json:
         print(json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show(capacity_lines(study), page)
+        show_lines(capacity_lines(study), page)
     return _tell_failures(study)
 
 
