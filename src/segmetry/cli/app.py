@@ -17,7 +17,22 @@ app = typer.Typer(
 )
 simulate_app = typer.Typer(help="Make synthetic images whose truth is known.", no_args_is_help=True)
 app.add_typer(simulate_app, name="simulate")
-study_app = typer.Typer(help="Find out what a setting, or more training images, would bring.", no_args_is_help=True)
+
+
+class _Study(typer.core.TyperGroup):
+    """The studies; a file after ``study`` is one of networks: ``segmetry study STUDY.yaml``."""
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple:  # type: ignore[override]
+        """Return the command that the words name."""
+        is_file = args[0] not in self.commands and args[0].endswith((".yaml", ".yml"))
+        return super().resolve_command(ctx, ["networks", *args] if is_file else args)
+
+
+study_app = typer.Typer(
+    help="Find out what a setting, or more training images, would bring. STUDY.yaml alone is a study of networks.",
+    no_args_is_help=True,
+    cls=_Study,
+)
 app.add_typer(study_app, name="study")
 
 Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders, or patterns such as 'day*/*.tif'.")]
@@ -460,6 +475,31 @@ def capacity(
         jobs=jobs,
         as_json=json_,
     )
+
+
+@study_app.command("networks", no_args_is_help=True)
+def study_networks(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A recipe, its data, and what to vary.")],
+    out: Out,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, metavar="MINUTES", help="Begin and go on with runs so long.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps; cuda:4 for four of them.")] = "auto",
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs side by side.")] = 1,
+    json_: Json = False,
+) -> int:
+    """Train with every setting of a recipe for classes, and compare them on the same held-out images.
+
+    A grid or a list over anything that a recipe has, with seeds, folds, and numbers of training images. Writes
+    OUT/runs.csv, table.csv, table.md, study.json, study.html and run.json; OUT/work has every run, so that the same
+    command goes on where it was stopped. What was not run is said to be not run.
+    """
+    from segmetry.cli.network_study import study_settings
+    from segmetry.cli.trainer import Running
+
+    running = Running(device=device, workers=workers)
+    return study_settings(file, out, running, budget=budget, jobs=jobs, as_json=json_)
 
 
 @app.command()

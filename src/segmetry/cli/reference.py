@@ -27,6 +27,7 @@ _COMMANDS = (
     "train",
     "study threshold",
     "study capacity",
+    "study networks",
     "simulate particles",
     "simulate alloy",
     "simulate somas",
