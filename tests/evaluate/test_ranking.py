@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from peers import torchmetrics
 from sklearn import metrics
 
 from segmetry.errors import ImageError, OptionError, ShapeMismatchError
@@ -79,7 +80,7 @@ def test_floats_keep_within_their_limits(seed, squeeze):
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")
-    functional = pytest.importorskip("torchmetrics.functional.classification")
+    functional = torchmetrics("functional.classification")
     truth, score = _image(3, np.float32)
     t, s = torch.from_numpy(truth.ravel().astype(int)), torch.from_numpy(score.ravel())
     histogram = count_scores(truth, score)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from peers import torchmetrics
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
@@ -79,7 +80,7 @@ def test_floats_are_off_by_less_than_a_level():
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")
-    classification = pytest.importorskip("torchmetrics.classification")
+    classification = torchmetrics("classification")
     truth, stated = _cases(2, sharpness=2)
     t, p = torch.from_numpy(truth.astype(int)), torch.from_numpy(stated / 65535)
     scores = reliability(truth, stated).scores

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from peers import torchmetrics
 from sklearn import metrics
 
 from segmetry.errors import ImageError, LabelError, OptionError, ShapeMismatchError
@@ -100,7 +101,7 @@ def test_against_scikit_learn(k, right):
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")
-    classification = pytest.importorskip("torchmetrics.classification")
+    classification = torchmetrics("classification")
     rng = np.random.default_rng(5)
     truth, prediction = rng.integers(0, 4, (2, 30, 30))
     scores = count_classes(truth, prediction).scores()

@@ -45,7 +45,7 @@ class MeasureWork:
         try:
             write_result(result, folder)
             for export in (EXPORTS[name] for name in self.exports):
-                export.write(folder / export.file, result.segmentation, result.table, task.path.name)
+                export.write(folder / export.file, result.objects, result.table, task.path.name)
             write_numbers(result, folder)
         except BaseException:  # a full disk, Ctrl-C
             clear(folder)
@@ -124,7 +124,7 @@ def measure_tasks(
 
 def _lines(batch: BatchResult) -> Iterator[str]:
     """Yield a line for each image, with its warnings, and one for all."""
-    from segmetry.report.text import count_here, format_estimate, plural
+    from segmetry.report.text import count_here, format_estimate, fractions_line, plural
 
     def size(d50: dict[str, Any] | None) -> str:
         if not d50 or d50["value"] is None:
@@ -133,7 +133,7 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         return f"D50 {format_estimate(d50['value'], low, high, d50['unit'])}"
 
     def number(n: int, count: dict[str, Any] | None, whole: int) -> str:
-        here = count_here(count) if count and count["value"] == n else ""  # not where images were left out
+        here = count_here(count) if n and count and count["value"] == n else ""  # not where images were left out
         asides = [f"likely {here}"] * bool(here) + [f"{whole} of them whole"] * (whole < n)
         return plural(n, "particle") + (f" ({', '.join(asides)})" if asides else "")
 
@@ -142,11 +142,14 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         lengths = [f"{s:.4g}" for s in pixel["spacing"] or ()]
         lengths = lengths[:1] if len(set(lengths)) == 1 else lengths
         scale = f"{' × '.join(lengths)} {pixel['unit']}/px ({pixel['source']})" if lengths else "not calibrated"
-        d50 = row.get("d50")
-        found = number(row["n"], row["estimates"].get("count"), d50["n"] if d50 else row["n"])
-        yield f"{row['folder']}: {found}, {size(d50)}, {scale}"
+        if row["phases"]:
+            found = fractions_line(row["phases"])
+        else:
+            d50 = row["d50"]
+            found = f"{number(row['n'], row['estimates'].get('count'), d50['n'])}, {size(d50)}"
+        yield f"{row['folder']}: {found}, {scale}"
         yield from (f"    {note}" for note in row["notes"] if any(words in note for words in SAID))
-    if len(batch.rows) > 1:
+    if any(not row["phases"] for row in batch.rows[1:]):
         d50, count = (batch.estimates[k].as_dict() if k in batch.estimates else None for k in ("d50", "count"))
         n = sum(row["n"] for row in batch.rows)
         yield f"all {len(batch.rows)} images: {number(n, count, n)}, {size(d50)}"
