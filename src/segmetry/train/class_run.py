@@ -340,7 +340,7 @@ def _finished(
         version="1",
         architecture=recipe.network,
         options=dict(recipe.options),
-        training=about(recipe, of["train"], folder) | {"held_out": len(of["check"]) + len(of["test"])} | begun,
+        training=about(recipe, of["train"], folder) | {"held_out": len(of["check"]) + len(of["test"])} | dict(begun),
         **exported.facts,
     )
 
