@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +25,15 @@ Nor are larger runs cut before the first dropout: what the second half waits for
 
 Run = Callable[[np.ndarray, np.ndarray], Iterator[np.ndarray]]
 """Image (1, C, ...) and masks (n, K) to the maps (C', ...) of one mask after the other."""
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Return the engines that are there, the processor's ONNX Runtime first."""
+    import onnxruntime
+
+    cuda = ("cuda",) if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else ()
+    openvino = ("openvino",) if importlib.util.find_spec("openvino") else ()
+    return ("cpu", *cuda, *openvino)
 
 
 class Started(NamedTuple):
@@ -141,19 +150,19 @@ def _openvino(n_threads: int) -> tuple[str, Callable[[bytes], _Loaded]]:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": n_threads}
 
     def load(onnx: bytes) -> _Loaded:
-        compiled = core.compile_model(core.read_model(onnx), "CPU", settings)
+        network = core.read_model(onnx)  # its names: once compiled, a result may go by the name of one before it
         taken, given = (
             {
                 port.get_any_name(): [d.get_length() if d.is_static else str(d) for d in port.get_partial_shape()]
                 for port in ports
             }
-            for ports in (compiled.inputs, compiled.outputs)
+            for ports in (network.inputs, network.outputs)
         )
-        request = compiled.create_infer_request()
+        request = core.compile_model(network, "CPU", settings).create_infer_request()
 
         def compute(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            made = request.infer({name: arrays[name] for name in taken})
-            return {name: made[name].copy() for name in given}
+            made = request.infer([arrays[name] for name in taken])
+            return {name: made[i].copy() for i, name in enumerate(given)}
 
         return _Loaded(taken | given, compute)
 
