@@ -6,7 +6,6 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
 
 from segmetry.cli.options import field_rows
 from segmetry.errors import OptionError, SegmetryError, unknown_name
@@ -89,14 +88,14 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
         return 0
     print(f"{name}: {METHODS[name].summary}\n")
     if options := field_rows(METHODS[name]):
-        _print_rows(options)
+        print_rows(options)
     else:
         print(f"{inspect.getdoc(METHODS[name])}")
     if facts := _model_rows(METHODS[name]):
         print("\nThe model that comes along:\n")
-        _print_rows([(key, "", text) for key, text in facts])
+        print_rows([(key, "", text) for key, text in facts])
     print("\nOf the statistics, for every method:\n")
-    _print_rows(field_rows(Statistics))
+    print_rows(field_rows(Statistics))
     return 0
 
 
@@ -104,44 +103,16 @@ def _model_rows(method: type) -> list[tuple[str, str]]:
     """Return what the card says of the model that a method runs unless told; nothing where it runs none."""
     from dataclasses import fields
 
+    from segmetry.io.card_text import card_rows
     from segmetry.io.model_folder import read_card, shipped_models
 
     default = next((f.default for f in fields(method) if f.name == "model"), None)
     if default not in shipped_models():
         return []
-    card = read_card(shipped_models()[str(default)])
-    learned = card.training
-    rows = [("name", f"{card.name} {card.version}, made by segmetry {card.software}")]
-    if "images" in learned:
-        counts = ", ".join(f"{learned[k]} {k}" for k in ("images", "groups", "particles") if k in learned)
-        rows.append(("trained on", f"{counts}; data {str(learned.get('data_sha256', ''))[:12]}"))
-    if card.size_range:
-        rows.append(("sizes", f"{card.size_range[0]:.0f} to {card.size_range[1]:.0f} px (root of the area)"))
-    if card.pixel_size_range:
-        rows.append(("pixel sizes", "{:g} to {:g} nm".format(*card.pixel_size_range)))
-    for name, score in card.scores.items():
-        rows.append(("scores on" if name == "on" else name, _score(score)))
-    if not card.scores:
-        rows.append(("scores", "the card states none"))
-    promises = [p for p in card.post.get("promises", ()) if p.get("threshold") is not None]
-    for option, kind, what in (("false_share", "false", "false"), ("miss_rate", "missed", "missed")):
-        alphas = [f"{100 * p['alpha']:g} %" for p in promises if p["kind"] == kind]
-        rows.append((option, f"promises at most {' or '.join(alphas)} {what}" if alphas else "promises nothing"))
-    rows += [("licence", card.licence), ("cite", "; ".join(card.citations)), ("sha256", card.sha256)]
-    return [(key, text) for key, text in rows if text]
+    return card_rows(read_card(shipped_models()[str(default)]))
 
 
-def _score(score: object) -> str:
-    """Return a score of a card as text: a number, or a value with its interval."""
-    if isinstance(score, Mapping):
-        score = [score[k] for k in ("value", "low", "high") if k in score] or [str(v) for v in score.values()]
-    if isinstance(score, Sequence) and not isinstance(score, str):
-        first, *interval = map(_score, score)
-        return f"{first} [{', '.join(interval)}]" if interval else first
-    return f"{score:.3f}" if isinstance(score, float) else str(score)
-
-
-def _print_rows(rows: list[tuple[str, str, str]]) -> None:
+def print_rows(rows: list[tuple[str, str, str]]) -> None:
     names, defaults = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
     for option, default, meaning in rows:
         head = f"  {option:<{names}}  {default:<{defaults}}  "
@@ -156,7 +127,7 @@ def show_measures(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps([dict(zip(("name", "unit", "meaning"), r)) for r in rows], indent=2, ensure_ascii=False))
     else:
-        _print_rows(rows)
+        print_rows(rows)
     return 0
 
 
@@ -189,7 +160,7 @@ def show_networks(name: str | None, *, as_json: bool) -> int:
         print(textwrap.fill(a.summary, 120, initial_indent=head, subsequent_indent=" " * len(head)))
     if name is not None:
         print(f"\n{chosen[name].source}\n")
-        _print_rows(field_rows(chosen[name].options))
+        print_rows(field_rows(chosen[name].options))
         return 0
     print("\nWith one channel, one map and the default options. Options of one: segmetry networks NAME.")
     return 0
