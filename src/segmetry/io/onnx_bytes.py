@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from segmetry.errors import ReadError
 
 _PARTS = {
@@ -21,6 +23,36 @@ _PARTS = {
 
 _FIXED = {1: 8, 5: 4}
 _DEEPEST = 60
+
+
+def opset_of(onnx: bytes) -> int:
+    """Return the version of the operations that a network is made of (onnx.proto3: opset_import of the main domain)."""
+    sets = [content for number, _, content, _ in _fields(memoryview(onnx)) if number == 8]
+    versions = [_varint(raw, 1)[0] for s in sets if not _text(s, 1) for number, _, _, raw in _fields(s) if number == 2]
+    return max(versions, default=0)
+
+
+def with_constant(onnx: bytes, name: str, values: np.ndarray) -> bytes:
+    """Return a network for which one of its inputs is no input any more, but has these values for good.
+
+    Parameters
+    ----------
+    onnx : bytes
+        A network that an engine has loaded.
+    name : str
+        The input; a network without it is returned as it is.
+    values : array of float32
+        What the input is.
+    """
+    model = list(_fields(memoryview(onnx)))
+    (graph,) = (list(_fields(content)) for number, _, content, _ in model if number == 7)
+    kept = [raw for number, _, content, raw in graph if number != 11 or _text(content, 1) != name]
+    if len(kept) == len(graph):
+        return onnx
+    dims = b"".join(_number(n) for n in values.shape)
+    weight = _field(1, dims) + b"\x10\x01" + _field(8, name.encode()) + _field(9, values.astype("<f4").tobytes())
+    around = b"".join(raw for number, _, _, raw in model if number != 7)
+    return around + _field(7, b"".join([*kept, _field(5, weight)]))
 
 
 def refuse_outside_files(onnx: bytes, where: str) -> None:
@@ -131,11 +163,16 @@ def _tensor(name: str) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    size, n = bytearray(), len(content)
+    return bytes([number << 3 | 2]) + _number(len(content)) + content
+
+
+def _number(n: int) -> bytes:
+    """Return a number in 7 bits a byte, as `_varint` reads it."""
+    out = bytearray()
     while n > 127:
-        size.append(n & 127 | 128)
+        out.append(n & 127 | 128)
         n >>= 7
-    return bytes([number << 3 | 2, *size, n]) + content
+    return bytes([*out, n])
 
 
 def _names_a_file(data: memoryview, kind: str, depth: int) -> bool:
