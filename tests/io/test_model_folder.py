@@ -306,44 +306,48 @@ class TestNames:
 
 
 class TestBioimage:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        kernel = tiny_onnx.weights()
-        card, onnx = tiny_onnx.tiny_card(kernel, citations=CARD.citations), tiny_onnx.tiny(kernel)
-        image, keep = np.random.default_rng(0).normal(size=(1, 1, 8, 12)), np.ones((1, 2))
-        maps = tiny_onnx.plain_maps(image[0], kernel)[None]
-        extra = bioimage_files(card, onnx, image=image, keep=keep, maps=maps, opset=17)
-        write_model_folder(tmp_path / "m", card, onnx, extra=extra)
-        return tmp_path / "m"
+    """What `segmetry.segment.model_export` makes of whole models is in its tests."""
 
-    def test_what_it_says(self, folder):
-        said = yaml.safe_load((folder / "rdf.yaml").read_text(encoding="utf-8"))
+    @staticmethod
+    def described(**changes):
+        card = replace(CARD, dropout=(), **changes)
+        image, maps = np.ones((1, card.channels, 32, 32), np.float32), np.ones((1, len(card.maps), 16, 16), np.float32)
+        onnx = tiny_onnx.tiny(tiny_onnx.weights(n_maps=4))
+        files = bioimage_files(card, onnx, image=image, maps=maps)
+        return yaml.safe_load(files["rdf.yaml"]), files
+
+    def test_what_it_says(self):
+        said, files = self.described()
         assert said["format_version"].startswith("0.5.")
-        assert said["weights"]["onnx"]["sha256"] == read_card(folder).sha256
+        assert said["weights"]["onnx"]["opset_version"] == 17
         assert said["cite"] == [{"text": CARD.citations[0], "doi": "10.1000/xyz.123"}]
         for tensor in (*said["inputs"], *said["outputs"]):
-            file = tensor["test_tensor"]
-            assert hashlib.sha256((folder / file["source"]).read_bytes()).hexdigest() == file["sha256"]
-            shape = np.load(folder / file["source"]).shape
-            channels = [len(a["channel_names"]) for a in tensor["axes"] if a["type"] == "channel"]
-            assert len(shape) == len(tensor["axes"])
-            assert [shape[1]] == channels
+            for kind in ("test_tensor", "sample_tensor"):
+                file = tensor[kind]
+                assert hashlib.sha256(files[file["source"]]).hexdigest() == file["sha256"]
+            assert len(tensor["axes"]) == 4
 
-    def test_the_library_of_the_format_accepts_it(self, folder):
-        spec = pytest.importorskip("bioimageio.spec")
-        model = spec.load_description(folder / "rdf.yaml", perform_io_checks=True)
-        details = [(e.loc, e.msg) for d in model.validation_summary.details for e in d.errors]
-        assert model.validation_summary.status in ("passed", "valid-format"), details
+    def test_a_citation_without_doi_is_only_in_the_text(self):
+        said, files = self.described(citations=("Somebody, in a drawer",))
+        assert said["cite"] == []
+        assert "Somebody, in a drawer" in files["README.md"].decode()
+
+    def test_names_are_long_and_plain_enough(self):
+        assert self.described(name="unet")[0]["name"] == "unet (particles)"
+        assert self.described(name="körner!")[0]["name"] == "k rner "
+        assert self.described(version="1.2")[0]["version"] == "1.2"
+        assert "version" not in self.described(version="my best")[0]
 
     def test_every_task_has_words(self):
         for task in TASKS:
-            files = bioimage_files(
-                replace(CARD, task=task, dropout=()), b"", image=np.ones((1, 1, 32, 32)), keep=np.ones((1, 0)),
-                maps=np.ones((1, 4, 16, 16)), opset=17,
-            )  # fmt: skip
-            said = yaml.safe_load(files["rdf.yaml"])
+            said, _ = self.described(task=task)
             assert said["outputs"][0]["description"] == TASKS[task]
-            assert [i["id"] for i in said["inputs"]] == ["image"]
+
+    def test_what_the_format_has_no_words_for(self):
+        with pytest.raises(OptionError, match="dropout masks"):
+            bioimage_files(CARD, b"", image=np.ones((1, 1, 8, 8)), maps=np.ones((1, 4, 4, 4)))
+        with pytest.raises(OptionError, match=r"standard deviation 1e-09; train on images in a smaller unit"):
+            self.described(normalisation={"kind": "measured", "mean": [0.0], "sd": [1e-9]})
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def write_model_folder(path: str | Path, card: Card, onnx: bytes, *, extra: Mapp
         If the folder holds something else, or cannot be written.
     """
     path = Path(path)
-    card = replace(card, sha256=hashlib.sha256(onnx).hexdigest())
+    card = named_by_hash(card, onnx)
     if path.exists() and not (path / CARD).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise WriteError(f"{path}: holds something that is no model; name a new folder.")
     files = {ONNX: onnx, CARD: card.to_json().encode(), **extra}
@@ -134,6 +134,11 @@ def write_model_folder(path: str | Path, card: Card, onnx: bytes, *, extra: Mapp
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
     return card
+
+
+def named_by_hash(card: Card, onnx: bytes) -> Card:
+    """Return a card with the hash of its network."""
+    return replace(card, sha256=hashlib.sha256(onnx).hexdigest())
 
 
 def shipped_models() -> dict[str, Path]:
