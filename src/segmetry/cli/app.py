@@ -34,6 +34,8 @@ study_app = typer.Typer(
     cls=_Study,
 )
 app.add_typer(study_app, name="study")
+model_app = typer.Typer(help="Look at a model folder, check it, or export it.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
 
 Inputs = Annotated[list[str], typer.Argument(help="Images: files, folders, or patterns such as 'day*/*.tif'.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is not there.")]
@@ -73,6 +75,7 @@ Export = Annotated[
 ]
 Number = Annotated[int, typer.Option("--number", "-n", min=1, help="How many images.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or 'particles', which comes along.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Ids = Annotated[Path | None, typer.Option("--ids", help="List of the images to judge: a name a line, or a CSV.")]
 Groups = Annotated[
@@ -500,6 +503,40 @@ def study_networks(
 
     running = Running(device=device, workers=workers)
     return study_settings(file, out, running, budget=budget, jobs=jobs, as_json=json_)
+
+
+@model_app.command("info", no_args_is_help=True)
+def model_info(model: ModelName, json_: Json = False) -> int:
+    """Print what the card of a model says: what it wants, what it learned from, how good it is."""
+    from segmetry.cli.models import show_model
+
+    return show_model(model, as_json=json_)
+
+
+@model_app.command("check", no_args_is_help=True)
+def model_check(model: ModelName, json_: Json = False) -> int:
+    """Check that a model is whole and works here, with every engine that is installed.
+
+    Its hash is right, maps are finite, tiles give what the whole image gives, and the same dropout mask the same
+    sample. Prints time and memory.
+    """
+    from segmetry.cli.models import check
+
+    return check(model, as_json=json_)
+
+
+@model_app.command("export", no_args_is_help=True)
+def model_export(
+    model: ModelName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write, or a .zip; a model there is replaced.")],
+) -> int:
+    """Write a model for programs of bioimage.io (format 0.5), with test and sample images.
+
+    To them an input is an image, so dropout is left out. segmetry takes it too.
+    """
+    from segmetry.cli.models import export
+
+    return export(model, out)
 
 
 @app.command()

@@ -33,6 +33,9 @@ _COMMANDS = (
     "simulate somas",
     "simulate branching",
     "simulate muscles",
+    "model info",
+    "model check",
+    "model export",
     "demo",
 )
 
