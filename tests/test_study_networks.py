@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -239,9 +240,18 @@ def test_one_setting_is_compared_with_its_most_images():
         [result(A, 0, SIX, size=2), result(A, 0, {name: n + 2 for name, n in SIX.items()}, size=None)]
     )
     few, many = found.rows
+    assert (found.groups, found.n_groups) == ("image", 6)
     assert (few.against, many.against) == ("all images", "")
     assert few.gains[MEAN_IOU].estimate.value < 0
     assert few.name == "a, 2 images"
+
+
+def test_intervals_draw_groups():
+    """Six images in two groups are too few for an interval."""
+    six = dataclasses.replace(result(A, 0, SIX), groups=list("ppqqqq"))
+    found = study_networks([six])
+    assert (found.groups, found.n_groups) == ("group", 2)
+    assert math.isnan(found.rows[0].scores[MEAN_IOU].low)
 
 
 def test_heat_needs_two_entries():
@@ -271,7 +281,7 @@ def test_tables_say_what_was_not_run(study, tmp_path):
     lines = network_lines(study)
     assert lines[0].startswith("3 of 4 runs done")
     assert "The highest mean IoU is that of b" in "\n".join(lines)
-    assert "tell from 0" in "\n".join(lines)
+    assert "these images tell this from 0" in "\n".join(lines)
     text = markdown(network_tables(study))
     assert "| a | 2 of 2 |" in text
     assert "cpu, 2 threads" in text

@@ -263,9 +263,7 @@ class NetworkStudy:
         }
 
 
-def study_networks(
-    results: Sequence[Result], *, group_name: str = "", notes: Sequence[str] = (), seed: int = 0
-) -> NetworkStudy:
+def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed: int = 0) -> NetworkStudy:
     """Return what the runs say.
 
     Notes
@@ -302,7 +300,7 @@ def study_networks(
     p_values = holm([row.gains[MEAN_IOU].p_value if MEAN_IOU in row.gains else math.nan for row in rows])
     rows = [dataclasses.replace(row, adjusted=float(p)) for row, p in zip(rows, p_values, strict=True)]
     varied = _varied({one.run.setting.name: one.run for one in results})
-    unit = group_name or "image"
+    unit = "image" if all(group == name for name, group in owner.items()) else "group"
     return NetworkStudy(tuple(rows), tuple(results), varied, unit, len(set(owner.values())), tuple(notes))
 
 

@@ -117,11 +117,11 @@ class StudyWork:
         """Return whether a run is done."""
         return (task.path / COST).exists()
 
-    def state(self, run: Run, error: str = "") -> str:
+    def state(self, task: Task, error: str = "") -> str:
         """Return what became of a run: done, failed, stopped, or not run."""
-        if error or self.is_done(run):
+        if error or self.is_done(task):
             return "failed" if error else "done"
-        return "stopped" if (run.path / LAST).exists() else "not run"
+        return "stopped" if (task.path / LAST).exists() else "not run"
 
     def data(self, recipe: ClassRecipe) -> LabelledSet:
         """Return the images as a recipe takes them."""

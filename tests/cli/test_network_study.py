@@ -63,11 +63,16 @@ def test_a_study_from_a_file_to_tables(cli, data, monkeypatch):
         assert (out / name).exists(), name
     # A changed study keeps what is the same: one run is there, and one is new.
     written = {path: path.stat().st_mtime_ns for path in (out / "work").glob("*/cost.json")}
-    file = write(data, "list: [{name: quick, learning_rate: 1e-2}, {steps: 10}]\nfolds: [1]\n")
+    begun = f"{{name: begun, init: out/work/{runs['folder'][1]}/model, steps: 10}}"
+    file = write(data, f"list: [{{name: quick, learning_rate: 1e-2}}, {{steps: 10}}, {begun}]\nfolds: [1]\n")
     ran = cli("study", "networks", file, "-o", out, "--workers", 0, "--json")
     assert ran.code == 0, ran.err
-    assert "1 of 2 runs to do" in ran.err
-    assert [row["setting"] for row in json.loads(ran.out)["rows"]] == ["quick", "steps 10"]
+    assert "2 of 3 runs to do" in ran.err
+    told = json.loads(ran.out)
+    assert [row["setting"] for row in told["rows"]] == ["quick", "steps 10", "begun"]
+    assert told["rows"][2]["gains"]["semantic.mean_iou"]["value"] > -0.1, "it begins with what the first run learned"
+    card = json.loads((out / "work" / told["runs"][2]["folder"] / "model/card.json").read_text())
+    assert card["training"]["init"]["sha256"]
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
@@ -85,6 +90,28 @@ def test_failures_are_listed_and_the_others_go_on(cli, data):
     assert ran.code == 1
     assert "never occurs" in ran.err
     assert (data / "out/figures/capacity-mean_iou.svg").exists()
+
+
+@pytest.mark.slow
+def test_too_many_runs_say_how_long_they_would_take(cli, data):
+    """Nobody said how long a run takes, so a few steps of the first are timed."""
+    ran = cli("study", write(data, f"seeds: {list(range(301))}\n"), "-o", data / "out", "--workers", 0)
+    assert ran.code == 2
+    assert "301 runs of about" in ran.err
+    assert not list(data.glob("out/work/*"))
+
+
+def test_states_of_a_run(tmp_path):
+    from segmetry.inputs import Task
+    from segmetry.study_runs import COST, StudyWork
+    from segmetry.train.loop import LAST
+
+    work, run = StudyWork(tmp_path, None, None), Task(tmp_path, "run")
+    assert work.state(run) == "not run"
+    (tmp_path / LAST).touch()
+    assert (work.state(run), work.state(run, "no memory")) == ("stopped", "failed")
+    (tmp_path / COST).touch()
+    assert work.state(run) == "done"
 
 
 def test_a_budget_that_is_over_runs_nothing(cli, data):

@@ -76,7 +76,7 @@ def study_settings(file: Path, out: Path, running: Running, *, budget: float | N
     results = [
         read_result(one, work.state(one, errors.get(one.folder, "")), errors.get(one.folder, "")) for one in runs
     ]
-    found = study_networks(results, group_name="group" if data.groups else "", notes=notes)
+    found = study_networks(results, notes=notes)
     for name, table in (("runs.csv", found.runs_table()), ("table.csv", found.table())):
         with atomic(out / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

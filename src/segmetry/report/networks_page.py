@@ -42,9 +42,9 @@ def verdict(study: NetworkStudy) -> list[str]:
     said = [f"The highest mean IoU is that of {best.name}: {told(best.scores[MEAN_IOU])}."]
     if MEAN_IOU in best.gains:
         e = best.gains[MEAN_IOU].estimate
-        apart = "which these images tell from 0" if e.low > 0 else "which these images do not tell from 0"
-        apart = apart if math.isfinite(e.low) else "without an interval, as there are too few groups"
-        said.append(f"It is {_gain(best, MEAN_IOU)} above {best.against}, {apart}.")
+        apart = "these images tell this from 0" if e.low > 0 else "these images do not tell this from 0"
+        apart = apart if math.isfinite(e.low) else "there are too few groups for an interval"
+        said.append(f"Against {best.against} it gains {_gain(best, MEAN_IOU)}: {apart}.")
     if sum(MEAN_IOU in row.scores for row in study.rows) > 2:
         said.append("The highest of many, chosen by the images that judge it, looks better than it is.")
     return said
@@ -63,7 +63,7 @@ def not_run(study: NetworkStudy) -> list[str]:
 def warnings_of(study: NetworkStudy) -> list[str]:
     """Return what must be known before the numbers."""
     loud = []
-    if study.n_groups < FEW_GROUPS:
+    if 0 < study.n_groups < FEW_GROUPS:
         loud.append(
             f"Only {plural(study.n_groups, study.groups)} held out: intervals over so few may be too narrow, or cannot "
             "be had."
