@@ -32,6 +32,7 @@ from segmetry.io.atomic import atomic
 from segmetry.io.exports import EXPORTS
 from segmetry.io.ome_tiff import MAPS_FILE
 from segmetry.io.samples import SAMPLES_FILE
+from segmetry.io.tables import PHASES_FILE
 from segmetry.recipe import Recipe
 
 FILES = ("labels.tif", "regions.csv", "overlay.png", "report.html", "summary.json")
@@ -71,6 +72,8 @@ def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = (
         recipe = recipe.for_ndim(len(summary["shape"]))
         if summary["n_samples"]:
             files = (*files, SAMPLES_FILE)
+        if summary["phases"]:
+            files = (*files, PHASES_FILE)
         if summary["maps"]:
             files = (*files, MAPS_FILE)
         return (
@@ -97,7 +100,14 @@ def _same_model(info: dict[str, Any], recipe: Recipe) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove an image's result, whole or in part, and nothing that is not ours; the summary goes first."""
-    others = ("regions.csv-metadata.json", SAMPLES_FILE, MAPS_FILE, *(export.file for export in EXPORTS.values()))
+    others = (
+        "regions.csv-metadata.json",
+        PHASES_FILE,
+        f"{PHASES_FILE}-metadata.json",
+        SAMPLES_FILE,
+        MAPS_FILE,
+        *(export.file for export in EXPORTS.values()),
+    )
     ours = [folder / name for name in (*reversed(FILES), *others)]
     for path in (*ours, *sorted((folder / "figures").glob("*.svg"))):
         with suppress(OSError):

@@ -19,6 +19,7 @@ from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.samples import COLUMNS, SAMPLES_FILE, read_samples
+from segmetry.io.tables import PHASES_FILE
 from segmetry.measure.segmentation_share import border_of, count_sd_of
 from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance
 from segmetry.recipe import Recipe
@@ -83,12 +84,18 @@ class BatchResult:
 def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int) -> BatchResult:
     """Put a batch together: write ``regions.csv``, ``summary.json``, ``recipe.yaml`` and ``run.json`` into `out`.
 
+    Images whose labels are classes also give ``phases.csv``; their regions are no part of the statistics over all.
+
     Memory grows with the number of objects (a few numbers for each), not with the images.
     """
     good = [o for o in outcomes if o.ok]
     rows = [{"folder": o.task.folder} | read_summary(out / o.task.folder) for o in good]
     join_tables([(o.task.folder, out / o.task.folder / "regions.csv") for o in good], out / "regions.csv")
-    pooled = pool((_read_one(row, out / row["folder"]) for row in rows), recipe)
+    phased = [(row["folder"], out / row["folder"] / PHASES_FILE) for row in rows if row["phases"]]
+    (out / PHASES_FILE).unlink(missing_ok=True)  # of an earlier run
+    if phased:
+        join_tables(phased, out / PHASES_FILE)
+    pooled = pool((_read_one(row, out / row["folder"]) for row in rows if not row["phases"]), recipe)
     provenance = make_provenance(recipe, input_sha256="", seconds=sum(o.seconds for o in outcomes))
     failures = [
         {"path": str(o.task.path), "folder": o.task.folder, "kind": o.kind, "error": o.error}

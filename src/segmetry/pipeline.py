@@ -6,8 +6,9 @@ import hashlib
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.ome_tiff import MAPS_FILE, write_maps
 from segmetry.io.samples import SAMPLES_FILE, write_samples
+from segmetry.io.tables import PHASES_FILE
 from segmetry.measure import (
     MEASURES,
     centres,
@@ -29,11 +31,13 @@ from segmetry.measure import (
     summarise,
 )
 from segmetry.measure.distributions import Weighting
+from segmetry.measure.labelling import connected_pieces
+from segmetry.measure.phases import Phase, measure_phases, phase_table
 from segmetry.measure.segmentation_share import border_of, count_sd_of, sample_tables
 from segmetry.measure.spatial import sample_centres
 from segmetry.recipe import Recipe
 from segmetry.segment import segment
-from segmetry.types import Estimate, Image, Segmentation
+from segmetry.types import Calibration, Estimate, Image, Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +86,10 @@ class Result:
 
     `recipe` is exact: it names the method that was used, and `why_method` says whether that was asked for or is the
     default for such an image. `samples` are the tables of the segmentation's Monte Carlo samples (`sample_tables`).
+
+    Where the labels are classes, `phases` has a record for each, and statistics over particles are left out. The rows
+    of `table` are then the connected regions of all classes but the first, numbered as in `objects`, with the column
+    ``class``.
     """
 
     image: Image
@@ -96,11 +104,17 @@ class Result:
     notes: tuple[str, ...] = field(default=())
     why_method: str = "asked for"
     samples: tuple[pd.DataFrame, ...] = field(default=())
+    phases: tuple[Phase, ...] = field(default=())
+
+    @cached_property
+    def objects(self) -> Segmentation:
+        """What the rows of `table` are: the segmentation, or of classes their connected regions."""
+        return split_classes(self.segmentation, self.image.ignore)[0] if self.phases else self.segmentation
 
     @property
-    def needed(self) -> ParticlesNeeded:
-        """How many particles bring D50's interval down to `PRECISION`."""
-        return particles_needed(self.estimates["d50"], PRECISION)
+    def needed(self) -> ParticlesNeeded | None:
+        """How many particles bring D50's interval down to `PRECISION`; None where there are phases."""
+        return particles_needed(self.estimates["d50"], PRECISION) if "d50" in self.estimates else None
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -147,8 +161,9 @@ class Result:
                 )
             },
             **{name: estimates.pop(name) for name in ("d10", "d50", "d90") if name in estimates},
-            "needed": {"relative": PRECISION} | plain(self.needed._asdict()),
+            "needed": {"relative": PRECISION} | plain(self.needed._asdict()) if self.needed else None,
             "estimates": estimates,
+            "phases": [phase.as_dict() for phase in self.phases],
             "segmentation": plain(self.segmentation.info),
             "notes": list(self.notes),
             "recipe": self.recipe.as_dict(),
@@ -188,14 +203,38 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
     asked, recipe = recipe, recipe.for_ndim(len(image.spatial_shape))
     segmentation = segment(image, recipe.method)
+    flat = image.pixels.ndim == 2
+    found: dict[str, Any]
+    if segmentation.kind == "semantic":
+        found = _phases(segmentation, image, recipe)
+    else:
+        found = _particles(segmentation, image, recipe)
+    input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
+    provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
+    notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
+    if segmentation.kind == "instance":
+        notes += _ragged_outlines(found["table"])
+    why = "asked for"
+    if recipe.method != asked.method or not asked.named:
+        with_options = ", with options" if recipe.method == asked.method else ""
+        why = f"the default for {'images' if flat else 'volumes'}{with_options}"
+    return Result(
+        image,
+        annotations,
+        segmentation,
+        recipe=recipe,
+        provenance=provenance,
+        notes=notes,
+        why_method=why,
+        **found,
+    )
+
+
+def _particles(segmentation: Segmentation, image: Image, recipe: Recipe) -> dict[str, Any]:
+    """Return table, distributions, g(r), estimates and tables of samples of the particles of an image."""
     table = measure(segmentation, image, measures=_with_needed(recipe.measures, segmentation.labels.ndim))
     statistics, calibration = recipe.statistics, image.calibration
-    common: dict[str, Any] = {
-        "edge_correction": statistics.edge_correction,
-        "level": statistics.level,
-        "rel_uncertainty": calibration.rel_uncertainty,
-        "seed": statistics.seed,
-    }
+    common = _common(recipe, calibration)
     samples = sample_tables(segmentation, image)
     share: dict[str, Any] = {"samples": samples, "border": border_of(segmentation.info, calibration)}
     flat = image.pixels.ndim == 2
@@ -231,31 +270,87 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         **share,
         **common,
     )
-    input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
-    provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
-    notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
-    if segmentation.kind == "semantic":
-        notes += ("WARNING: the labels are classes, not particles: sizes are those of whole classes.",)
-    else:
-        notes += _ragged_outlines(table)
-    why = "asked for"
-    if recipe.method != asked.method or not asked.named:
-        with_options = ", with options" if recipe.method == asked.method else ""
-        why = f"the default for {'images' if flat else 'volumes'}{with_options}"
-    return Result(
-        image,
-        annotations,
-        segmentation,
-        table,
-        distributions,
-        radial,
-        estimates,
-        recipe,
-        provenance,
-        notes,
-        why,
-        samples,
+    return {
+        "table": table,
+        "distributions": distributions,
+        "radial": radial,
+        "estimates": estimates,
+        "samples": samples,
+    }
+
+
+def _common(recipe: Recipe, calibration: Calibration) -> dict[str, Any]:
+    """Return the options that all statistics of sizes share."""
+    statistics = recipe.statistics
+    return {
+        "edge_correction": statistics.edge_correction,
+        "level": statistics.level,
+        "rel_uncertainty": calibration.rel_uncertainty,
+        "seed": statistics.seed,
+    }
+
+
+def _phases(segmentation: Segmentation, image: Image, recipe: Recipe) -> dict[str, Any]:
+    """Return the phases of an image, and the table of their connected regions."""
+    objects, owners = split_classes(segmentation, image.ignore)
+    names = np.array(segmentation.classes, object)
+    table = measure(objects, image, measures=_with_needed(recipe.measures, objects.labels.ndim))
+    tables = (table, *sample_tables(objects, image))
+    for one, owner in zip(tables, owners, strict=True):
+        one.insert(1, "class", names[owner[one["label"].to_numpy()]].astype(str))
+    table.attrs["units"]["class"] = ""
+    phases = measure_phases(
+        segmentation.labels,
+        segmentation.classes,
+        calibration=image.calibration,
+        ignore=image.ignore,
+        samples=segmentation.samples,
+        level=recipe.statistics.level,
     )
+
+    def d50(name: str) -> Estimate:
+        """Return the median size of the regions of a class."""
+        own, *others = (t[t["class"] == name] for t in tables)
+        own.attrs = table.attrs
+        options = _common(recipe, image.calibration)
+        return distribution(own, samples=others, **options).estimates["d50"]
+
+    sized = (replace(p, estimates={**p.estimates, "d50": d50(p.name)}) for p in phases[1:])
+    return {
+        "table": table,
+        "distributions": {},
+        "radial": None,
+        "estimates": {},
+        "phases": (*phases[:1], *sized),
+    }
+
+
+def split_classes(
+    segmentation: Segmentation, ignore: np.ndarray | None = None
+) -> tuple[Segmentation, tuple[np.ndarray, ...]]:
+    """Return the connected regions of all classes but the first as objects, and the class of each.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Of the kind ``semantic``; its samples are split alike.
+    ignore : array of bool, optional
+        True where pixels are not specimen: no region reaches there.
+
+    Returns
+    -------
+    objects : Segmentation
+    owners : tuple of (L + 1,) arrays of int
+        Class of each label, of the segmentation and then of each sample; that of label 0 is 0.
+    """
+    seen = (
+        labels if ignore is None else np.where(ignore, 0, labels)
+        for labels in (segmentation.labels, *segmentation.samples)
+    )
+    pieces = [connected_pieces(labels) for labels in seen]
+    labels, *samples = (own for own, _ in pieces)
+    objects = replace(segmentation, labels=labels, kind="instance", classes=(), samples=tuple(samples))
+    return objects, tuple(owner for _, owner in pieces)
 
 
 def _ragged_outlines(table: pd.DataFrame) -> tuple[str, ...]:
@@ -298,6 +393,8 @@ def write_numbers(result: Result, folder: Path) -> None:
     """Write label image, tables and summary of a result; the summary last, since it marks the result whole."""
     write_labels(folder / "labels.tif", result.segmentation.labels, result.image.calibration)
     write_table(folder / "regions.csv", result.table)
+    if result.phases:
+        write_table(folder / PHASES_FILE, phase_table(result.phases))
     if result.maps:
         write_maps(folder / MAPS_FILE, result.maps, result.image.calibration)
     if result.samples:

@@ -15,6 +15,9 @@ from segmetry.units import METRES, PIXEL
 if TYPE_CHECKING:
     import pandas as pd
 
+PHASES_FILE = "phases.csv"
+"""The table of an image's phases, where its labels are classes."""
+
 _KEY = "segmetry"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -107,3 +108,17 @@ def resize_nearest(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         for n, old in zip(size, array.shape, strict=True)
     )
     return array[rows[:, None], cols]
+
+
+COLOURS = ("#14181d", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+"""Of classes in pictures: the first dark, as it is the background as a rule; then Okabe and Ito's."""
+
+
+def class_colours(n: int) -> Sequence[str]:
+    """Return the colours of n classes, as #rrggbb."""
+    if n <= len(COLOURS):
+        return COLOURS[:n]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [COLOURS[0], *(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.05, 1, n - 1)))]

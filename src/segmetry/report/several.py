@@ -44,7 +44,7 @@ def as_batch(results: Sequence[Result]) -> BatchResult:
     folders = folder_names([r.image.name for r in results])
     rows: list[dict[str, Any]] = [{"folder": f} | r.summary() for f, r in zip(folders, results, strict=True)]
     first = results[0].recipe
-    pooled = pool((One(row, r.table, r.samples) for row, r in zip(rows, results, strict=True)), first)
+    pooled = pool((One(row, r.table, r.samples) for row, r in zip(rows, results, strict=True) if not r.phases), first)
     notes = pooled.notes
     if len({r.recipe.sha256 for r in results}) > 1:
         notes += ("the images were analysed with different recipes; the one shown is that of the first.",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 MINUS = "\u2212"
@@ -196,6 +196,25 @@ def format_share(share: float) -> str:
     if not math.isfinite(share):
         return NOTHING
     return f"{format_significant(100 * share, 2 if abs(share) < 0.995 else 3)} %"
+
+
+def print_fraction(fraction: Mapping[str, Any]) -> Printed:
+    """Return an estimate of a share, as plain data, in per cent."""
+    value, low, high = (math.nan if fraction[k] is None else 100 * fraction[k] for k in ("value", "low", "high"))
+    return print_estimate(value, low, high, "%")
+
+
+def fractions_line(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Return phases, as plain data, with their fractions in one line.
+
+    Examples
+    --------
+    >>> pore = {"class": "pore", "area_fraction": {"value": 0.182, "low": 0.161, "high": 0.204}}
+    >>> fractions_line([pore, {"class": "grain", "area_fraction": {"value": 0.818, "low": None, "high": None}}])
+    '2 phases: pore 18.2 % [16.1, 20.4], grain 81.8 %'
+    """
+    shares = (f"{p['class']} {print_fraction(p.get('area_fraction') or p['volume_fraction'])}" for p in phases)
+    return f"{plural(len(phases), 'phase')}: {', '.join(shares)}"
 
 
 def plural(n: int, one: str, many: str = "") -> str:

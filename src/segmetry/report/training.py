@@ -25,7 +25,7 @@ from segmetry.report import figures as drawing
 from segmetry.report.comparison import FEW_GROUPS, picture_uri
 from segmetry.report.html import environment
 from segmetry.report.page import row_estimate
-from segmetry.report.picture import stretch
+from segmetry.report.picture import class_colours, stretch
 from segmetry.report.score_figures import MAX_LINES, Curve, confusion, curves
 from segmetry.report.study_page import Table
 from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
@@ -54,8 +54,6 @@ OF_CLASS = ("iou", "dice", "precision", "recall")
 CURVES = {"mean_iou": "mean IoU", "accuracy": "accuracy", "boundary_f1": "boundary F1", "auc": "ROC AUC"}
 """Scores of checks that are drawn, and their names."""
 
-COLOURS = ("#14181d", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Of classes in pictures: the first dark, as it is the background as a rule; then Okabe and Ito's."""
 NOT_LABELLED = "#808080"
 
 
@@ -307,7 +305,7 @@ def _legend(run: Run) -> list[tuple[str, str]]:
     """Return the names in the pictures with their colours."""
     names = run.card.classes
     sparse = any((truth == IGNORED).any() for truth in run.looks.truths.values())
-    return [*zip(names, _colours(len(names))), *([("not labelled", NOT_LABELLED)] if sparse else [])]
+    return [*zip(names, class_colours(len(names))), *([("not labelled", NOT_LABELLED)] if sparse else [])]
 
 
 def _panel(title: str, words: str, picture: np.ndarray) -> dict[str, Any]:
@@ -320,17 +318,8 @@ def _painted(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     from matplotlib.colors import to_rgb
 
     table = np.full((256, 3), to_rgb(NOT_LABELLED))
-    table[: len(names)] = [to_rgb(colour) for colour in _colours(len(names))]
+    table[: len(names)] = [to_rgb(colour) for colour in class_colours(len(names))]
     return np.rint(255 * table).astype(np.uint8)[classes]
-
-
-def _colours(n: int) -> Sequence[str]:
-    if n <= len(COLOURS):
-        return COLOURS[:n]
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [COLOURS[0], *(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.05, 1, n - 1)))]
 
 
 def _course(run: Run) -> list[str]:
