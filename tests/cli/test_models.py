@@ -22,7 +22,7 @@ CALIBRATED = {
         "seconds": 600,
         "machine": "2 cores",
     },
-    "scores": {"on": "4 images", "semantic_pooled.mean_iou": [0.71, 0.62, 0.78], "ece": 0.02},
+    "scores": {"on": "4 images", "semantic_pooled.mean_iou": [0.71, 0.62, 0.78], "ece": 0.02, "pq": [0.5, None, None]},
     "citations": ("Somebody (2020), 10.1000/xyz.123",),
 }
 
@@ -50,6 +50,7 @@ def test_info_says_what_a_scientist_asks(cli, model):
         "16 images, 8 groups; 4 images held out; data abababababab",
         "10 min, 2 cores",
         "semantic_pooled.mean_iou 0.710 [0.620, 0.780]",
+        "pq 0.500, without an interval: too few groups",
         "MIT",
         "10.1000/xyz.123",
         "0.0 MB",

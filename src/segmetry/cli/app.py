@@ -75,7 +75,7 @@ Export = Annotated[
 ]
 Number = Annotated[int, typer.Option("--number", "-n", min=1, help="How many images.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images.")]
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or 'particles', which comes along.")]
+ModelName = Annotated[str, typer.Argument(help="A model folder, or 'particles', which comes along.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Ids = Annotated[Path | None, typer.Option("--ids", help="List of the images to judge: a name a line, or a CSV.")]
 Groups = Annotated[

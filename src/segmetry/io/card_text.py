@@ -75,6 +75,8 @@ def _score(score: object) -> str:
         score = [score[k] for k in ("value", "low", "high") if k in score] or [str(v) for v in score.values()]
     if isinstance(score, Sequence) and not isinstance(score, str):
         first, *interval = map(_score, score)
+        if None in score[1:]:
+            return f"{first}, without an interval: too few groups"
         return f"{first} [{', '.join(interval)}]" if interval else first
     return f"{score:.3f}" if isinstance(score, float) else str(score)
 
@@ -133,9 +135,9 @@ def _training(learned: Mapping[str, Any]) -> list[tuple[str, str]]:
         held_out = f"; {learned['held_out']} images held out" if "held_out" in learned else ""
         rows.append(("trained on", f"{counts}{held_out}; data {str(learned.get('data_sha256', ''))[:12]}"))
     if "seconds" in learned:
-        rows.append(
-            ("training took", f"{float(learned['seconds']) / 60:.0f} min, {learned.get('machine', 'machine unknown')}")
-        )
+        seconds = float(learned["seconds"])
+        took = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+        rows.append(("training took", f"{took}, {learned.get('machine', 'machine unknown')}"))
     return rows
 
 
