@@ -12,7 +12,7 @@ import numpy as np
 from segmetry.report import figures
 from segmetry.report.overlay import BAR, DOUBTFUL, Layers, layers, legend_entries
 from segmetry.report.page import HEADS
-from segmetry.report.picture import encode_jpeg, stretch
+from segmetry.report.picture import class_colours, encode_jpeg, painted, resize_nearest, stretch
 from segmetry.report.text import format_significant
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ MIN_RADIAL = 10
 
 MAX_JPEG = 900_000
 
+VEIL = 110
+"""How much of a class's colour lies over the grey, of 255."""
+
 
 class Drawn(NamedTuple):
     """An image's picture and figures, made once for the page and for the files beside it."""
@@ -46,6 +49,8 @@ def draw(result: Result) -> Drawn:
     """Return the picture and the figures of a result."""
     pixels, labels, ignore, plane = _flat(result)
     table, bar = result.table, result.annotations.scale_bar
+    if result.phases:
+        return _draw_phases(result, pixels, labels, ignore, plane)
     dropped = _dropped(result)
     bar = bar if pixels.shape == result.annotations.ignore.shape else None
     doubtful = _doubtful(table, dropped)
@@ -63,6 +68,21 @@ def draw(result: Result) -> Drawn:
     drawings["shape"] = figures.shape_scatter(table)
     drawings["picking"] = figures.picking_of(result.segmentation.info, result.image.calibration)
     return Drawn(made, labels, legend, {n: figures.svg(f) for n, f in drawings.items() if f is not None}, plane)
+
+
+def _draw_phases(
+    result: Result, pixels: np.ndarray, labels: np.ndarray, ignore: np.ndarray | None, plane: str
+) -> Drawn:
+    """Return the picture of an image whose labels are classes: each in its colour, the grey shining through."""
+    bar = result.annotations.scale_bar if pixels.shape == result.annotations.ignore.shape else None
+    made = layers(pixels, np.zeros(labels.shape, np.int32), ignore=ignore, bar=bar, numbers=False)
+    colours = class_colours(len(result.phases))
+    shown = resize_nearest(labels, made.base.shape)
+    free = made.drawing[..., 3] == 0
+    made.drawing[free, :3] = painted(shown, colours)[free]
+    made.drawing[free, 3] = VEIL
+    legend = [(colour, phase.name) for colour, phase in zip(colours, result.phases, strict=True)]
+    return Drawn(made, labels, legend, {}, plane)
 
 
 def batch_figures(batch: BatchResult) -> dict[str, str]:

@@ -26,7 +26,7 @@ from segmetry.report.drawn import (
 from segmetry.report.overlay import MAX_NUMBERS, with_legend
 from segmetry.report.picture import encode_drawing, encode_png
 from segmetry.report.prose import batch_paragraph, methods_paragraph, pixel_words
-from segmetry.report.text import count_here, format_share, format_significant, plural, print_estimate
+from segmetry.report.text import count_here, format_share, format_significant, plural, print_estimate, print_fraction
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -115,7 +115,7 @@ def image_page(result: Result, drawn: Drawn) -> str:
     d50 = result.estimates.get("d50")
     paragraph = methods_paragraph(result)
     height, width = drawn.layers.base.shape
-    targets = targets_of(result, drawn) if 0 < len(table) <= MAX_TARGETS else []
+    targets = targets_of(result, drawn) if 0 < len(table) <= MAX_TARGETS and not result.phases else []
     return environment().get_template("image.html.j2").render(
         title=result.image.name,
         source=result.image.source.path.name if result.image.source else "",
@@ -150,7 +150,11 @@ def image_page(result: Result, drawn: Drawn) -> str:
         weighted={w: [page.estimate_row(k, d.estimates[k]).printed if k in d.estimates else "" for k in
                       ("d10", "d50", "d90", "mean", "span")]
                   for w, d in result.distributions.items() if d.n > 0},
-        needed=page.needed_sentence(result.needed, PRECISION, d50) if d50 is not None and d50.n else "",
+        needed=page.needed_sentence(result.needed, PRECISION, d50)
+        if result.needed is not None and d50 is not None and d50.n
+        else "",
+        phases=page.table_of_phases(result.phases) if result.phases else None,
+        own_phases=any(e.this_image for p in result.phases for e in p.estimates.values()),
         estimates=page.estimate_rows(result.estimates),
         heads=heads,
         cells=cells,
@@ -176,6 +180,10 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
                 "link": "/".join(_quote(p) for p in (*Path(own).parts, "report.html")) if own else "",
                 "thumbnail": thumbnail(folder / own / "overlay.png") if own and index < MAX_THUMBNAILS else "",
                 "n": row.get("n") or 0,
+                "phases": [
+                    (p["class"], print_fraction(p.get("area_fraction") or p["volume_fraction"]))
+                    for p in row.get("phases") or ()
+                ],
                 "n_here": count_here((row.get("estimates") or {}).get("count")),
                 "d50": page.row_estimate(row, "d50"),
                 "pixel": f"{format_significant(pixel['value'], 4)} {pixel['unit']}"
@@ -189,7 +197,8 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
     return environment().get_template("batch.html.j2").render(
         title=plural(len(batch.rows), "image"),
         n_failed=len(batch.failures),
-        n_found=sum(r["n"] for r in rows),
+        n_found=sum(r["n"] for r in rows if not r["phases"]),
+        n_phased=sum(bool(r["phases"]) for r in rows),
         n_counted=number.n if number is not None else 0,
         warnings=list(batch.notes),
         notes=list(number.notes) if number is not None else [],
@@ -234,7 +243,9 @@ def _meanings() -> dict[str, str]:
 def _row_flags(row: Mapping[str, Any]) -> list[str]:
     flags = [] if (row.get("pixel_size") or {}).get("value") else ["not calibrated"]
     n = row.get("n") or 0
-    if n == 0:
+    if row.get("phases"):
+        pass  # numbers of particles say nothing of it
+    elif n == 0:
         flags.append("no particles")
     elif n < page.FEW:
         flags.append("few particles")

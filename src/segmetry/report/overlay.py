@@ -360,7 +360,10 @@ def _write(drawing: np.ndarray, texts: list[Any]) -> np.ndarray:
 
 
 def with_legend(picture: np.ndarray, entries: list[tuple[str, str]]) -> np.ndarray:
-    """Return an RGB picture with a white strip below it that names the styles, as `legend_entries` gives them."""
+    """Return an RGB picture with a white strip below it that names the styles, as `legend_entries` gives them.
+
+    A kind may be a colour too, ``"#rrggbb"``: that of a class.
+    """
     return with_strip(picture, [(functools.partial(_line_sample, kind), words) for kind, words in entries])
 
 
@@ -370,5 +373,6 @@ def _line_sample(kind: str, pen: ImageDraw, start: float, y: float, width: float
     for piece in range(pieces):
         a = start + piece * width / pieces
         b = a + width / pieces * {"dropped": 0.6, "ignored": 0.6, "doubtful": 0.4}.get(kind, 1)
-        colour = {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}.get(kind, KEPT[piece % len(KEPT)])
+        styles: dict[str, Any] = {"dropped": DROPPED, "ignored": IGNORED, "bar": BAR}
+        colour = kind if kind.startswith("#") else styles.get(kind, KEPT[piece % len(KEPT)])
         pen.line([(a, y + slant), (b, y - slant)], fill=colour, width=3)

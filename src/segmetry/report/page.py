@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from segmetry.measure.phases import MEANINGS
+from segmetry.report.picture import class_colours
 from segmetry.report.prose import pixel_words
 from segmetry.report.text import (
     NOTHING,
@@ -25,6 +27,7 @@ from segmetry.types import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
+    from segmetry.measure.phases import Phase
     from segmetry.measure.uncertainty import ParticlesNeeded
     from segmetry.pipeline import Result
 
@@ -33,8 +36,8 @@ FEW = 30
 
 TABLE_ROWS = 20
 TABLE_COLUMNS = (
-    "label", "equivalent_diameter", "area", "feret_max", "feret_min", "aspect_ratio", "circularity", "solidity",
-    "intensity_mean", "contrast", "nearest_neighbour_distance", "shape", "score", "uncertainty",
+    "label", "class", "equivalent_diameter", "area", "feret_max", "feret_min", "aspect_ratio", "circularity",
+    "solidity", "intensity_mean", "contrast", "nearest_neighbour_distance", "shape", "score", "uncertainty",
 )  # fmt: skip
 FLAGS = {
     "touches_edge": "touches the frame",
@@ -74,6 +77,16 @@ ESTIMATES = {
     "feret_min": ("Smallest Feret diameter", "mean"),
 }
 """Words and meaning of the statistics; one that is not here shows under its own name."""
+
+PHASE_HEADS = {
+    "area_fraction": "area fraction",
+    "volume_fraction": "volume fraction",
+    "mean_chord": "mean chord",
+    "boundary_per_area": "boundary per area",
+    "surface_per_volume": "surface per volume",
+    "d50": "D50 of its regions",
+}
+"""Columns of the table of phases."""
 
 CAUSES = ("counting", "segmentation", "border", "calibration")
 
@@ -119,6 +132,44 @@ def estimate_row(key: str, estimate: Estimate) -> Row:
     note = estimate.note or estimate.method
     printed = shown(estimate.value, estimate.low, estimate.high, estimate.unit)
     return Row(name, meaning, printed, own, list(dict(shares).items()), estimate.n, note)
+
+
+class PhaseCell(NamedTuple):
+    """An estimate of a phase."""
+
+    printed: Printed
+    this_image: str
+    note: str
+
+
+class PhaseTable(NamedTuple):
+    """The phases of an image: heads with their meanings, and a line for each phase."""
+
+    heads: list[tuple[str, str]]
+    rows: list[tuple[str, str, int, list[PhaseCell | None]]]  # name, colour, regions, cells
+
+
+def table_of_phases(phases: Sequence[Phase]) -> PhaseTable:
+    """Return the table of an image's phases."""
+    keys = [key for key in PHASE_HEADS if any(key in p.estimates for p in phases)]
+    meanings = MEANINGS | {"d50": "median diameter of the connected regions, by number; none of the first class"}
+    rows = [
+        (p.name, colour, p.n_regions, [_phase_cell(k, p.estimates[k]) if k in p.estimates else None for k in keys])
+        for p, colour in zip(phases, class_colours(len(phases)), strict=True)
+    ]
+    return PhaseTable([(PHASE_HEADS[key], meanings[key]) for key in keys], rows)
+
+
+def _phase_cell(key: str, e: Estimate) -> PhaseCell:
+    """Return an estimate of a phase as text, fractions in per cent."""
+
+    def shown(low: float, high: float) -> Printed:
+        if key.endswith("fraction"):
+            return print_estimate(100 * e.value, 100 * low, 100 * high, "%")
+        return print_estimate(e.value, low, high, e.unit)
+
+    own = shown(*e.this_image).interval if e.this_image else ""
+    return PhaseCell(shown(e.low, e.high), own, e.note or e.method)
 
 
 def needed_sentence(needed: ParticlesNeeded, relative: float, d50: Estimate) -> str:
@@ -175,6 +226,8 @@ def warnings_of(result: Result) -> list[str]:
                 f"({format_significant(bar.pixel_size, 4)} {bar.unit}) differ by {format_share(difference)}. "
                 "The former is used; check which one is right."
             )
+    if result.phases:
+        return list(dict.fromkeys(loud))
     number = result.distributions.get("number")
     n = number.n if number is not None else len(table)
     if len(table) == 0:

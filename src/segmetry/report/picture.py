@@ -122,3 +122,16 @@ def class_colours(n: int) -> Sequence[str]:
     from matplotlib.colors import to_hex
 
     return [COLOURS[0], *(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.05, 1, n - 1)))]
+
+
+def painted(classes: np.ndarray, colours: Sequence[str]) -> np.ndarray:
+    """Return classes (M, N) in their colours as RGB, (M, N, 3) uint8.
+
+    Examples
+    --------
+    >>> painted(np.array([[0, 1]]), ["#000000", "#ff8000"]).tolist()
+    [[[0, 0, 0], [255, 128, 0]]]
+    """
+    from matplotlib.colors import to_rgb
+
+    return np.rint(255 * np.array([to_rgb(colour) for colour in colours])).astype(np.uint8)[classes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,11 +14,13 @@ from segmetry.report.text import (
     format_significant,
     plural,
     print_estimate,
+    print_fraction,
 )
 from segmetry.types import Calibration, Estimate
 
 if TYPE_CHECKING:
     from segmetry.gather import BatchResult
+    from segmetry.measure.phases import Phase
     from segmetry.pipeline import Result
 
 
@@ -72,6 +74,10 @@ REFERENCES = {
     "efron": Reference(
         "B. Efron, Bootstrap methods: another look at the jackknife, Ann. Stat. 7 (1979) 1–26.",
         "10.1214/aos/1176344552",
+    ),
+    "lantuejoul": Reference(
+        "C. Lantuéjoul, Ergodicity and integral range, J. Microsc. 161 (1991) 387–403.",
+        "10.1111/j.1365-2818.1991.tb03138.x",
     ),
     "stoyan": Reference(
         "D. Stoyan, H. Stoyan, Improving ratio estimators of second order point process characteristics, Scand. J. "
@@ -143,12 +149,15 @@ def methods_paragraph(result: Result) -> Paragraph:
     shape = " × ".join(str(n) for n in result.image.spatial_shape[::-1])
     write.say(f"the image ({shape} px) was analysed with {provenance.software} {provenance.version}.")
     write.say(_pixel_sentence(result.image.calibration, result.annotations.scale_bar))
-    _say_segmentation(write, result.segmentation.method, result.segmentation.info)
+    _say_segmentation(write, result.segmentation.method, result.segmentation.info, classes=bool(result.phases))
     ignore = result.image.ignore
     if ignore is not None and ignore.any():
         write.say(f"burned-in text, scale bar and footer ({format_share(ignore.mean())} of the pixels) were left out.")
     ndim = len(result.image.spatial_shape)
-    _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict(), ndim)
+    if result.phases:
+        _say_phases(write, result.phases)
+    else:
+        _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict(), ndim)
     if result.radial is not None and result.radial.n > 1:
         write.say(
             f"the radial distribution function g(r) was estimated from {plural(result.radial.n, 'centre')} with exact "
@@ -162,10 +171,12 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     """Return what was done to all images of a batch and what came out over all of them."""
     write = _Writer()
     provenance = batch.provenance
-    n = sum(row.get("n") or 0 for row in batch.rows)
+    phased = [row for row in batch.rows if row.get("phases")]
+    n = sum(row.get("n") or 0 for row in batch.rows if not row.get("phases"))
     failed = f"; {plural(len(batch.failures), 'more image')} could not be analysed" if batch.failures else ""
+    what = f" with {plural(n, 'particle')}" if len(phased) < len(batch.rows) or not phased else ""
     write.say(
-        f"{plural(len(batch.rows), 'image')} with {plural(n, 'particle')} {'was' if len(batch.rows) == 1 else 'were'} "
+        f"{plural(len(batch.rows), 'image')}{what} {'was' if len(batch.rows) == 1 else 'were'} "
         f"analysed with {provenance.software} {provenance.version}{failed}."
     )
     write.say(_sources_sentence(batch.rows))
@@ -173,9 +184,10 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
         write.say(note)
     used = {r["recipe"]["segment"]["method"]: r["recipe"]["segment"] for r in batch.rows}
     for method in used.values() or (batch.recipe.as_dict()["segment"],):
-        _say_segmentation(write, method, {})
+        _say_segmentation(write, method, {}, classes=bool(phased))
     ndim = max((len(row["shape"]) for row in batch.rows), default=2)
-    _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), ndim, "these images")
+    if len(phased) < len(batch.rows) or not phased:
+        _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), ndim, "these images")
     _say_recipe(write, provenance.as_dict())
     return write.done()
 
@@ -233,7 +245,23 @@ def _sources_sentence(rows: list[dict[str, Any]]) -> str:
     return f"the pixel size {_and(parts)}." if parts else "no image gave a result."
 
 
-def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+def _say_phases(write: _Writer, phases: Sequence[Phase]) -> None:
+    fraction = next(iter(phases[0].estimates))
+    shares = [f"{p.name} {print_fraction(p.estimates[fraction].as_dict())}" for p in phases]
+    write.say(
+        f"the {fraction.replace('_', ' ')}s were {_and(shares)}; brackets hold "
+        f"{format_share(phases[0].estimates[fraction].level)} intervals for the material, from the integral range of "
+        f"each phase in the image {write.cite('lantuejoul')}."
+    )
+    chords = [(p.name, p.estimates["mean_chord"]) for p in phases]
+    said = [f"{name} {format_estimate(e.value, e.low, e.high, e.unit)}" for name, e in chords if np.isfinite(e.value)]
+    if said:
+        write.say(f"mean intercept lengths were {_and(said)}.")
+
+
+def _say_segmentation(
+    write: _Writer, method: Mapping[str, Any], info: Mapping[str, Any], *, classes: bool = False
+) -> None:
     from segmetry.segment import METHODS
 
     name = str(method.get("method", "unknown"))
@@ -243,7 +271,7 @@ def _say_segmentation(write: _Writer, method: Mapping[str, Any], info: Mapping[s
         spirit = ", in the spirit of" if name in _IN_THE_SPIRIT else ""
         how += f"{spirit} {write.cite(_METHOD_SOURCES[name])}"
     polarity = {"dark": "dark particles on a brighter ground", "bright": "bright particles on a darker ground"}
-    what = polarity.get(str(info.get("polarity", "")), "particles")
+    what = "phases" if classes else polarity.get(str(info.get("polarity", "")), "particles")
     write.say(f"{what} were segmented {how}; all parameters stand in the recipe.")
     model, contours, promise = (info.get(k) or {} for k in ("model", "contours", "promise"))
     if "version" in model:

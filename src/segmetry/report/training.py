@@ -25,7 +25,7 @@ from segmetry.report import figures as drawing
 from segmetry.report.comparison import FEW_GROUPS, picture_uri
 from segmetry.report.html import environment
 from segmetry.report.page import row_estimate
-from segmetry.report.picture import class_colours, stretch
+from segmetry.report.picture import class_colours, painted, stretch
 from segmetry.report.score_figures import MAX_LINES, Curve, confusion, curves
 from segmetry.report.study_page import Table
 from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
@@ -315,11 +315,8 @@ def _panel(title: str, words: str, picture: np.ndarray) -> dict[str, Any]:
 
 def _painted(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return classes in their colours, grey where nobody labelled; (M, N, 3) uint8."""
-    from matplotlib.colors import to_rgb
-
-    table = np.full((256, 3), to_rgb(NOT_LABELLED))
-    table[: len(names)] = [to_rgb(colour) for colour in class_colours(len(names))]
-    return np.rint(255 * table).astype(np.uint8)[classes]
+    colours = [*class_colours(len(names)), *[NOT_LABELLED] * (256 - len(names))]
+    return painted(classes, colours)
 
 
 def _course(run: Run) -> list[str]:
