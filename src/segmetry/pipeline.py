@@ -313,7 +313,9 @@ def _phases(segmentation: Segmentation, image: Image, recipe: Recipe) -> dict[st
         own, *others = (t[t["class"] == name] for t in tables)
         own.attrs = table.attrs
         options = _common(recipe, image.calibration)
-        return distribution(own, samples=others, **options).estimates["d50"]
+        found = distribution(own, samples=others, **options).estimates["d50"]
+        words = {part: getattr(found, part).replace("particle", "region") for part in ("method", "note")}
+        return replace(found, **words)
 
     sized = (replace(p, estimates={**p.estimates, "d50": d50(p.name)}) for p in phases[1:])
     return {

@@ -202,7 +202,7 @@ def table_head(table: pd.DataFrame, meanings: Mapping[str, str]) -> tuple[list[H
     cells = [[_cell(v) for v in row] for row in top[columns].itertuples(index=False)]
     flags = [c for c in FLAGS if c in table]
     if flags:
-        heads.append(Head("flags", "", "doubts about this particle"))
+        heads.append(Head("flags", "", "doubts about this one"))
         for row, marks in zip(cells, top[flags].itertuples(index=False), strict=True):
             row.append(", ".join(FLAGS[c] for c, mark in zip(flags, marks, strict=True) if mark))
     return heads, cells
