@@ -181,7 +181,7 @@ def result(setting: Setting, seed: int, right: dict[str, int], *, size: int | No
     return Result(run, "done", images=images, groups=list(right), cost=cost)
 
 
-A, B = Setting("a", {"side": 32}), Setting("b", {"side": 64})
+A, B, C = (Setting(name, {"side": side}) for name, side in (("a", 32), ("b", 64), ("c", 96)))
 SIX = dict(zip("uvwxyz", range(3, 9), strict=True))
 
 
@@ -235,6 +235,17 @@ def test_gains_are_over_what_both_have():
     assert (gain.estimate.value, gain.n) == (0, 5)
 
 
+def test_a_first_setting_that_failed_is_no_measure():
+    found = study_networks([Result(result(A, 0, SIX).run, "failed", "no"), result(B, 0, SIX), result(C, 0, SIX)])
+    assert [row.against for row in found.rows] == ["", "", "b"]
+    assert [MEAN_IOU in row.gains for row in found.rows] == [False, False, True]
+
+
+def test_runs_that_were_planned_on_a_busy_machine_are_said():
+    found = study_networks([result(A, 0, SIX, minutes=1), result(B, 0, SIX, minutes=0.2)])
+    assert any(text.startswith("1 run took less than half") for text in warnings_of(found))
+
+
 def test_one_setting_is_compared_with_its_most_images():
     found = study_networks(
         [result(A, 0, SIX, size=2), result(A, 0, {name: n + 2 for name, n in SIX.items()}, size=None)]
@@ -283,7 +294,7 @@ def test_tables_say_what_was_not_run(study, tmp_path):
     assert "The highest mean IoU is that of b" in "\n".join(lines)
     assert "these images tell this from 0" in "\n".join(lines)
     text = markdown(network_tables(study))
-    assert "| a | 2 of 2 |" in text
+    assert "| a | 32 | 2 of 2 |" in text
     assert "cpu, 2 threads" in text
     made = make_provenance(Recipe(), input_sha256="", seconds=1.0).as_dict()
     page = write_networks_page(study, tmp_path, provenance=made).read_text(encoding="utf-8")

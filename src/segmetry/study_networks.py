@@ -102,7 +102,7 @@ class Row:
     spread : float
         Standard deviation of the mean IoU over seeds; nan unless two hold out all images.
     against : str
-        The row that it is compared with; empty for that one itself.
+        The row that it is compared with; empty for that one itself, and where there is nothing to compare.
     gains : mapping of str to Difference
         Of `COMPARED`: this row minus that one, on the images and seeds that both have.
     adjusted : float
@@ -271,8 +271,8 @@ def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed
     A score of a held-out image is its mean over the seeds; its confusion table too. Intervals draw images (groups)
     again, so they are for the population of images; how much the seed moves the mean IoU stands beside them.
 
-    A row is compared with the first setting of the file at the same number of training images; where there is one
-    setting, with its largest number of images. Each image counts with the seeds that both rows have.
+    A row is compared with the first setting of the file that has a run at the same number of training images; where
+    there is one setting, with its largest number of images. Each image counts with the seeds that both rows have.
     """
     settings = list({one.run.setting.name: one.run.setting for one in results}.values())
     sizes = list(dict.fromkeys(one.run.size for one in results))
@@ -281,17 +281,20 @@ def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed
         of.setdefault((one.run.setting.name, one.run.size), []).append(one)
     values = {key: _values(own) for key, own in of.items()}
     owner = {image.name: group for one in results for image, group in zip(one.images, one.groups, strict=True)}
+    first = {
+        size: next((s.name for s in settings if any(one.images for one in of[s.name, size])), settings[0].name)
+        for size in sizes
+    }
     rows = []
     for size, setting in itertools.product(sizes, settings):
         own = of[setting.name, size]
-        beside = (settings[0].name, size) if len(settings) > 1 else (setting.name, sizes[-1])
+        beside = (first[size], size) if len(settings) > 1 else (setting.name, sizes[-1])
         images = _over_seeds(own)
         scores = _scores(images, [owner[image.name] for image in images], seed)
         same = beside == (setting.name, size)
         gains = {} if same else _gains(values[beside], values[setting.name, size], owner, seed)
-        against = (
-            "" if same else beside[0] if len(settings) > 1 else f"{'all' if sizes[-1] is None else sizes[-1]} images"
-        )
+        told = beside[0] if len(settings) > 1 else f"{beside[1] or 'all'} images"
+        against = told if gains else ""
         done = [one for one in own if one.state == "done"]
         rows.append(
             Row(setting, size, len(done), len(own), len(images), scores, _spread(done), against, gains, math.nan,

@@ -198,6 +198,7 @@ class StudyWork:
             "model_size": (model / ONNX).stat().st_size / _MIB,
             "device": "; ".join(dict.fromkeys(entry["device"] for entry in log.starts)),
             "jobs": self.jobs,
+            "minutes": self.minutes,
         }
 
 

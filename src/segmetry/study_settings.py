@@ -48,6 +48,12 @@ class Setting:
     name: str
     changes: Mapping[str, Any]
 
+    @property
+    def words(self) -> str:
+        """What it changes, in words: its name unless somebody gave it another."""
+        told = [f"{n.replace('_', ' ')} {words(v)}" if n != "network" else words(v) for n, v in self.changes.items()]
+        return ", ".join(told) or "the recipe"
+
     def recipe(self, base: ClassRecipe) -> ClassRecipe:
         """Return the recipe of the setting; another network than that of the base begins with its own options."""
         changes: dict[str, Any] = {}
@@ -188,8 +194,7 @@ def _settings(entries: Mapping[str, Any]) -> list[Setting]:
     found = []
     for row in rows:
         changes = {str(name): value for name, value in row.items() if name != NAME}
-        told = [f"{n.replace('_', ' ')} {words(v)}" if n != "network" else words(v) for n, v in changes.items()]
-        found.append(Setting(str(row.get(NAME) or ", ".join(told) or "the recipe"), changes))
+        found.append(Setting(str(row.get(NAME) or Setting("", changes).words), changes))
     names = [one.name for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
         raise OptionError(f"two settings are called {twice[0]!r}; leave one out, or name them apart (name: ...).")

@@ -148,12 +148,16 @@ def _say_size(todo: Sequence[Run], n_runs: int, work: StudyWork, budget: float |
     if len(todo) > MOST_RUNS and budget is None:
         each = work.seconds(todo[0])
         raise OptionError(
-            f"{len(todo)} runs of about {each / 60:.2g} minutes (the first, measured or planned) take "
-            f"{len(todo) * each / 3600 / work.jobs:.2g} hours; leave values out, or say with --budget for how many "
-            "minutes it may go on."
+            f"{len(todo)} runs of about {_span(each)} (the first, measured or planned) take "
+            f"{_span(len(todo) * each / work.jobs)}; leave values out, or say with --budget for how many minutes it "
+            "may go on."
         )
-    about = "" if work.minutes is None else f", about {len(todo) * work.minutes / 60 / work.jobs:.2g} hours"
+    about = "" if work.minutes is None else f", about {_span(len(todo) * 60 * work.minutes / work.jobs)}"
     print(f"segmetry: {len(todo)} of {n_runs} runs to do{about}", file=sys.stderr)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.2g} minutes" if seconds < 5400 else f"{seconds / 3600:.2g} hours"
 
 
 def _say_outcome(outcome: Outcome, work: StudyWork, n_ended: int, n_runs: int) -> None:

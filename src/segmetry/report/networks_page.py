@@ -11,7 +11,7 @@ from segmetry.evaluate.scores import score_name
 from segmetry.report.comparison import FEW_GROUPS
 from segmetry.report.score_figures import MAX_LINES, Curve, Gap, curves, forest, heat
 from segmetry.report.study_page import Section, Table, told, write_study
-from segmetry.report.text import NOTHING, format_count, format_estimate, format_significant, plural
+from segmetry.report.text import NOTHING, format_count, format_estimate, format_number, format_significant, plural
 from segmetry.study_networks import COMPARED, MEAN_IOU, NetworkStudy, Row
 from segmetry.study_settings import words
 
@@ -76,6 +76,12 @@ def warnings_of(study: NetworkStudy) -> list[str]:
         loud.append("Images that judge also chose the best weights or when to stop, so their scores flatter.")
     if len({tuple(one.images[0].pixels.names) for one in study.results if one.images}) > 1:
         loud.append("Settings differ in their classes, so their mean IoU are not of the same things.")
+    spent = [one.cost["seconds"] / 60 / m for one in study.results if (m := one.cost.get("minutes"))]
+    if off := sum(not 0.5 < share < 1.5 for share in spent):
+        loud.append(
+            f"{plural(off, 'run')} took less than half of the minutes planned, or half as much again: the machine was "
+            "more or less busy while they were planned, so look at the steps of each before comparing."
+        )
     if jobs := max((int(one.cost.get("jobs", 1)) for one in study.results), default=1) - 1:
         loud.append(f"Times were taken with up to {plural(jobs, 'other run')} at work on the same machine.")
     return loud
@@ -247,10 +253,11 @@ def _run_table(study: NetworkStudy) -> Table:
     for one in study.results:
         scores = one.scores()
         cells = [format_significant(scores.get(key, math.nan)) for key in (*COMPARED, POOLED)]
-        seconds = format_significant(float(one.cost.get("seconds", math.nan)))
-        rows.append([one.run.words, str(one.run.n_training), one.state, *cells, seconds, one.run.folder])
+        steps, seconds = (float(one.cost.get(name, math.nan)) for name in ("steps", "seconds"))
+        cells += [format_number(steps, 0), format_significant(seconds)]
+        rows.append([one.run.words, str(one.run.n_training), one.state, *cells, one.run.folder])
     scored = (score_name(key) for key in (*COMPARED, POOLED))
-    return Table("Every run", ["run", "training images", "state", *scored, "time (s)", "folder"], rows)
+    return Table("Every run", ["run", "training images", "state", *scored, "steps", "time (s)", "folder"], rows)
 
 
 def _heads(study: NetworkStudy) -> list[str]:
@@ -266,7 +273,7 @@ def _cells(study: NetworkStudy, row: Row) -> list[str]:
 
 def _told_by_name(study: NetworkStudy) -> bool:
     """Return whether the names of the settings say all that varies, as those do that nobody gave."""
-    return len(study.varied) < 2
+    return all(row.setting.name == row.setting.words for row in study.rows)
 
 
 def _size(row: Row) -> str:
