@@ -103,7 +103,7 @@ def test_too_many_runs_say_how_long_they_would_take(cli, data):
 
 def test_states_of_a_run(tmp_path):
     from segmetry.inputs import Task
-    from segmetry.study_runs import COST, StudyWork
+    from segmetry.study.runs import COST, StudyWork
     from segmetry.train.loop import LAST
 
     work, run = StudyWork(tmp_path, None, None), Task(tmp_path, "run")

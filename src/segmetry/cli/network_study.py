@@ -20,9 +20,9 @@ from segmetry.training import need_torch
 
 if TYPE_CHECKING:
     from segmetry.batch import Outcome
-    from segmetry.study_networks import Result
-    from segmetry.study_runs import StudyWork
-    from segmetry.study_settings import Run, Setting, StudyFile
+    from segmetry.study.networks import Result
+    from segmetry.study.runs import StudyWork
+    from segmetry.study.settings import Run, Setting, StudyFile
     from segmetry.train.class_recipe import ClassRecipe
 
 MOST_RUNS = 300
@@ -38,9 +38,9 @@ def study_settings(file: Path, out: Path, running: Running, *, budget: float | N
     from segmetry.io.json_file import plain, write_json
     from segmetry.recipe import Recipe
     from segmetry.report.networks_page import markdown, network_lines, network_tables, write_networks_page
-    from segmetry.study_networks import study_networks
-    from segmetry.study_runs import StudyWork, read_result
-    from segmetry.study_settings import read_study
+    from segmetry.study.networks import study_networks
+    from segmetry.study.runs import StudyWork, read_result
+    from segmetry.study.settings import read_study
 
     began = time.monotonic()
     study = read_study(file)
@@ -116,8 +116,8 @@ def _planned(
     study: StudyFile, base: ClassRecipe, data: Data, work: StudyWork, folder: Path
 ) -> tuple[list[Run], list[str]]:
     """Return every run, each of which can be trained as far as can be told before, and what is said of the images."""
-    from segmetry.study_runs import check_recipe
-    from segmetry.study_settings import INIT, plan_runs
+    from segmetry.study.runs import check_recipe
+    from segmetry.study.settings import INIT, plan_runs
 
     def init_of(setting: Setting) -> Path | None:
         named = setting.changes.get(INIT, data.init)
@@ -162,8 +162,8 @@ def _span(seconds: float) -> str:
 
 def _say_outcome(outcome: Outcome, work: StudyWork, n_ended: int, n_runs: int) -> None:
     """Tell how a run went."""
-    from segmetry.study_networks import MEAN_IOU
-    from segmetry.study_runs import read_result
+    from segmetry.study.networks import MEAN_IOU
+    from segmetry.study.runs import read_result
 
     run: Any = outcome.task
     state = work.state(run, outcome.error)

@@ -20,7 +20,7 @@ from segmetry.errors import OptionError
 if TYPE_CHECKING:
     from segmetry.pipeline import Provenance
     from segmetry.recipe import Recipe
-    from segmetry.study_capacity import CapacityStudy, Step
+    from segmetry.study.capacity import CapacityStudy, Step
     from segmetry.train.data import Example
     from segmetry.train.recipe import TrainRecipe
 
@@ -49,8 +49,8 @@ def study_thresholds(
     from segmetry.partners import pair_files, read_groups, read_ids
     from segmetry.recipe import Recipe
     from segmetry.report.threshold_page import threshold_lines, write_threshold_page
-    from segmetry.study_sweep import SweepWork, load_sweep, note_on_scores, open_threshold
-    from segmetry.study_threshold import study_threshold
+    from segmetry.study.sweep import SweepWork, load_sweep, note_on_scores, open_threshold
+    from segmetry.study.threshold import study_threshold
     from segmetry.trials import make_trials
 
     options = parse_settings(settings or ())
@@ -157,7 +157,7 @@ def study_capacities(
     from segmetry.partners import pair_files, read_groups
     from segmetry.recipe import Recipe
     from segmetry.report.capacity_page import capacity_lines, write_capacity_page
-    from segmetry.study_capacity import check_folders, do_steps, plan_steps, study_capacity
+    from segmetry.study.capacity import check_folders, do_steps, plan_steps, study_capacity
     from segmetry.train.data import hash_examples
     from segmetry.train.recipe import TrainRecipe
     from segmetry.trials import make_trials
@@ -228,7 +228,7 @@ class _Trainer:
 
     def __call__(self, step: Step, folder: Path) -> Path:
         from segmetry.cli.trainer import Bar
-        from segmetry.study_capacity import OutOfTimeError
+        from segmetry.study.capacity import OutOfTimeError
         from segmetry.train.run import SCENES, synthetic_examples, train
 
         if self.recipe.scenes + self.recipe.hard_scenes:

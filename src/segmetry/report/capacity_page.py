@@ -10,7 +10,7 @@ from segmetry.evaluate.scores import score_name
 from segmetry.report.score_figures import Curve, curves
 from segmetry.report.study_page import Section, Table, told, write_study
 from segmetry.report.text import plural
-from segmetry.study_capacity import LEAST_GAIN, CapacityStudy, level_sentence
+from segmetry.study.capacity import LEAST_GAIN, CapacityStudy, level_sentence
 
 SHOWN = tuple(f"instance.{name}" for name in ("ap50", "ap75", "map", "recall", "pq"))
 

@@ -12,8 +12,8 @@ from segmetry.report.comparison import FEW_GROUPS
 from segmetry.report.score_figures import MAX_LINES, Curve, Gap, curves, forest, heat
 from segmetry.report.study_page import Section, Table, told, write_study
 from segmetry.report.text import NOTHING, format_count, format_estimate, format_number, format_significant, plural
-from segmetry.study_networks import COMPARED, MEAN_IOU, NetworkStudy, Row
-from segmetry.study_settings import words
+from segmetry.study.networks import COMPARED, MEAN_IOU, NetworkStudy, Row
+from segmetry.study.settings import words
 
 POOLED = "semantic_pooled.mean_iou"
 

@@ -11,13 +11,13 @@ from segmetry.report.score_figures import Curve, curves
 from segmetry.report.study_page import Section, Table, told, write_study
 from segmetry.report.text import format_share, format_significant, plural
 from segmetry.report.trust_figures import reliability_diagram
-from segmetry.study_threshold import SOFT
+from segmetry.study.threshold import SOFT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from segmetry.evaluate.promise import Promise
-    from segmetry.study_threshold import Choice, ThresholdStudy
+    from segmetry.study.threshold import Choice, ThresholdStudy
 
 OURS = tuple(f"instance.{name}" for name in ("ap50", "ap75", "map", "precision", "recall", "f1", "pq"))
 SIZES = ("physical.count_error", "physical.count_deviation", "physical.d50_error", "physical.d50_deviation")

@@ -22,9 +22,9 @@ from segmetry.labelled import LabelledSet, load_labelled
 from segmetry.nets.table import count_parameters, sketch_network
 from segmetry.segment.engine import load_model, normalise
 from segmetry.segment.network import map_names
-from segmetry.study_capacity import OutOfTimeError
-from segmetry.study_networks import Result
-from segmetry.study_settings import Run
+from segmetry.study.capacity import OutOfTimeError
+from segmetry.study.networks import Result
+from segmetry.study.settings import Run
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.class_run import check_sides, hash_labelled, plan_classes, planned, train_classes
 from segmetry.train.log import read_log, time_taken

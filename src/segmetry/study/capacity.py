@@ -19,8 +19,8 @@ from segmetry.evaluate.paired import paired_difference
 from segmetry.evaluate.uncertain import mean_over_images
 from segmetry.io.json_file import write_json
 from segmetry.recipe import Recipe
-from segmetry.study_sweep import Sweep, SweepWork, bounds_of_scores, load_sweep
-from segmetry.study_threshold import HEADLINE, fold_of, pick_on_others, values_at
+from segmetry.study.sweep import Sweep, SweepWork, bounds_of_scores, load_sweep
+from segmetry.study.threshold import HEADLINE, fold_of, pick_on_others, values_at
 from segmetry.train.splits import folds
 from segmetry.trials import Trial
 from segmetry.types import Estimate

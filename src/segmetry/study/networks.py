@@ -16,7 +16,7 @@ from segmetry.evaluate.combining import combine, same_classes
 from segmetry.evaluate.judgement import HEADLINE, ImageScores
 from segmetry.evaluate.paired import Difference, holm, paired_difference
 from segmetry.evaluate.semantic import SemanticCounts
-from segmetry.study_settings import Run, Setting, words
+from segmetry.study.settings import Run, Setting, words
 from segmetry.types import Estimate
 
 if TYPE_CHECKING:

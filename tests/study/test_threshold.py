@@ -29,7 +29,7 @@ from segmetry.partners import pair_files
 from segmetry.recipe import Recipe
 from segmetry.segment import METHODS, Method, method_from
 from segmetry.segment.methods import Scene, option
-from segmetry.study_sweep import (
+from segmetry.study.sweep import (
     THRESHOLDS,
     Sweep,
     SweepWork,
@@ -39,7 +39,7 @@ from segmetry.study_sweep import (
     open_threshold,
     sweep_image,
 )
-from segmetry.study_threshold import SOFT, choose, fold_of, study_threshold, try_promises
+from segmetry.study.threshold import SOFT, choose, fold_of, study_threshold, try_promises
 from segmetry.trials import make_trials
 from segmetry.types import Segmentation
 
@@ -219,8 +219,8 @@ def test_promises_are_tried_on_folds_that_had_no_part_in_them():
 
 def test_a_model_whose_scores_are_chances_is_told(monkeypatch):
     cards = {"plain": Namespace(name="plain", post={}), "mapped": Namespace(name="m", post={"score_map": MAP})}
-    monkeypatch.setattr("segmetry.study_sweep.resolve_model", lambda name: name)
-    monkeypatch.setattr("segmetry.study_sweep.read_model_folder", lambda name: Namespace(card=cards[name]))
+    monkeypatch.setattr("segmetry.study.sweep.resolve_model", lambda name: name)
+    monkeypatch.setattr("segmetry.study.sweep.read_model_folder", lambda name: Namespace(card=cards[name]))
     assert note_on_scores(method_from("otsu")) == ""
     assert note_on_scores(Namespace(model="plain")) == ""
     assert "no longer strict" in note_on_scores(Namespace(model="mapped"))

@@ -16,7 +16,7 @@ from segmetry.evaluate.reliability import Reliability, diagram
 from segmetry.evaluate.score_map import ScoreMap, calibrate_scores
 from segmetry.evaluate.scored import ScoredImage, shares
 from segmetry.evaluate.uncertain import mean_over_images
-from segmetry.study_sweep import THRESHOLDS, Sweep, bounds_of_scores
+from segmetry.study.sweep import THRESHOLDS, Sweep, bounds_of_scores
 from segmetry.train.splits import folds
 from segmetry.types import Estimate
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from segmetry.errors import OptionError, RecipeError, SegmetryError, unknown_name
 from segmetry.inputs import Task
-from segmetry.study_capacity import draw_nested
+from segmetry.study.capacity import draw_nested
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.recipe_file import read_yaml
 from segmetry.train.splits import deal

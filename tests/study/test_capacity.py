@@ -17,7 +17,7 @@ from segmetry.cli.studies import parse_sizes
 from segmetry.errors import OptionError
 from segmetry.evaluate.scored import ScoredImage
 from segmetry.report.capacity_page import capacity_lines, not_run, write_capacity_page
-from segmetry.study_capacity import (
+from segmetry.study.capacity import (
     Done,
     OutOfTimeError,
     Point,
@@ -29,7 +29,7 @@ from segmetry.study_capacity import (
     plan_steps,
     study_capacity,
 )
-from segmetry.study_sweep import THRESHOLDS, Sweep
+from segmetry.study.sweep import THRESHOLDS, Sweep
 from segmetry.trials import Trial
 from segmetry.types import Estimate
 
@@ -177,7 +177,7 @@ def steps_and_trials(tmp_path, monkeypatch):
         def is_done(self, task):
             return (self.out / f"{task.folder}.json").exists()
 
-    monkeypatch.setattr("segmetry.study_capacity.SweepWork", Judge)
+    monkeypatch.setattr("segmetry.study.capacity.SweepWork", Judge)
     return steps, trials, judged
 
 
@@ -286,7 +286,7 @@ def test_contours_are_compared_as_they_were_learned(data, tmp_path, monkeypatch)
     """The truth is drawn by people; a contour on the grey edge would lose by it."""
     pytest.importorskip("torch")
     asked = []
-    monkeypatch.setattr("segmetry.study_capacity.do_steps", lambda *a, recipe_of, **k: asked.append(recipe_of) or [])
+    monkeypatch.setattr("segmetry.study.capacity.do_steps", lambda *a, recipe_of, **k: asked.append(recipe_of) or [])
     assert main(arguments(data, tmp_path / "out", "--sizes", "2")) == 0
     options = asked[0](Path("MODEL")).method.as_dict()
     assert (options["refine"], options["threshold"]) == (False, 0)

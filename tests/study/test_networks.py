@@ -22,8 +22,8 @@ from segmetry.report.networks_page import (
     warnings_of,
     write_networks_page,
 )
-from segmetry.study_networks import MEAN_IOU, Result, study_networks
-from segmetry.study_settings import Run, Setting, StudyFile, plan_runs, read_study
+from segmetry.study.networks import MEAN_IOU, Result, study_networks
+from segmetry.study.settings import Run, Setting, StudyFile, plan_runs, read_study
 from segmetry.train.class_recipe import ClassRecipe
 
 BASE = ClassRecipe(options={"width": 4})

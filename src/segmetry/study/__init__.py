@@ -1,0 +1,1 @@
+"""Studies: what a threshold, more training images, or a setting of a network would bring."""
