@@ -14,6 +14,7 @@ def tasks(*names: str) -> list[Task]:
     return [Task(Path(name), name) for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_batch_goes_on_after_failures(jobs):
     todo = tasks("a", "bad", "b", "bug", "memory", "c")

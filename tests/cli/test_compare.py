@@ -220,6 +220,7 @@ def test_labels_that_only_one_competitor_has_wrong_are_its_own_failure(data, tmp
     assert [(f["method"], f["image"]) for f in found["failures"]] == [("p", "i2")]
 
 
+@pytest.mark.slow
 def test_probabilities_are_thresholded(data, tmp_path, cli):
     (tmp_path / "p").mkdir()
     for k in range(N):
@@ -233,6 +234,7 @@ def test_probabilities_are_thresholded(data, tmp_path, cli):
     assert read_json(tmp_path / "out" / "comparison.json")["scores"]["p"]["semantic.iou"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_image_that_cannot_be_read_is_listed_and_the_rest_goes_on(data, tmp_path, cli):
     for k in range(N):
         write_png(tmp_path / "images" / f"i{k}.png", disks((130, 150), *THREE))
@@ -246,6 +248,7 @@ def test_image_that_cannot_be_read_is_listed_and_the_rest_goes_on(data, tmp_path
     assert "i1" in (tmp_path / "out" / "failures.csv").read_text()
 
 
+@pytest.mark.slow
 def test_semantic_comparison(data, tmp_path, cli):
     for k in range(N):
         write_png(tmp_path / "truth" / f"i{k}.png", (truth_of(THREE) > 0).astype(np.uint8))
@@ -278,6 +281,7 @@ def test_bad_input_is_one_line(data, tmp_path, cli, methods, options, says):
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_terminal_names_score_interval_and_outcome(data, tmp_path, cli):
     out = cli(
         "compare", "otsu", data / "blind", "--images", data / "images", "--truth", data / "truth", "-o", tmp_path,

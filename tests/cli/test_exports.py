@@ -63,6 +63,7 @@ def test_resume_makes_an_export_that_is_missing(cli, path, tmp_path):
     assert exported(tmp_path / "out/a") == ["coco", "parquet"]
 
 
+@pytest.mark.slow
 def test_an_export_of_an_older_result_does_not_stay(cli, path, tmp_path):
     assert cli("measure", path, "-o", tmp_path / "out", *FAST, *ALL).code == 0
     (tmp_path / "out/a/mine.txt").write_text("mine")

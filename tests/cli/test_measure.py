@@ -234,6 +234,7 @@ def test_without_a_scale_lengths_are_pixels_and_it_is_said(cli, tmp_path):
     assert found == pytest.approx(sorted(2 * r for _, _, r in THREE), abs=1)
 
 
+@pytest.mark.slow
 def test_the_burned_in_bar_gives_the_scale(cli, tmp_path):
     """No metadata, as in a picture that was passed on; the length of the bar is known to 2 % + 1.5 px."""
     made = simulate(
@@ -308,6 +309,7 @@ def test_the_level_of_the_intervals_can_be_chosen(cli, tmp_path, measured):
     assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
 
 
+@pytest.mark.slow
 def test_a_recipe_makes_the_same_bytes_again(cli, tmp_path):
     path = write_tiff(tmp_path / "in/a.tif", three_disks())
     first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
@@ -488,6 +490,7 @@ class TestInputs:
         assert self.folders(tmp_path / "out2") == ["a"], "two ways to write one file"
         assert (tmp_path / "out/a/labels.tif").read_bytes() == (tmp_path / "out2/a/labels.tif").read_bytes()
 
+    @pytest.mark.slow
     def test_output_inside_the_input_folder(self, cli, tmp_path):
         """`measure . -o .` and a second run must not measure the first one's labels."""
         write_tiff(tmp_path / "a.tif", three_disks())

@@ -114,6 +114,7 @@ def test_states_of_a_run(tmp_path):
     assert work.state(run) == "done"
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_over_runs_nothing(cli, data):
     file = write(data, "grid: {side: [32, 64]}\n")
     ran = cli("study", file, "-o", data / "out", "--budget", 0)

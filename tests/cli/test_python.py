@@ -94,6 +94,7 @@ def test_simulate_has_its_truth():
     assert sorted(table["area"]) == pytest.approx(sorted(scene.truth["area"]), rel=0.03)
 
 
+@pytest.mark.slow
 def test_report_of_one_and_of_several(path, tmp_path):
     other = write_tiff(tmp_path / "other.tif", three_disks())
     recipe = segmetry.Recipe.build("otsu", scale="metadata")

@@ -77,6 +77,7 @@ def test_floats_keep_within_their_limits(seed, squeeze):
             assert getattr(histogram, name)() == pytest.approx(right, abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")

@@ -77,6 +77,7 @@ def test_floats_are_off_by_less_than_a_level():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")

@@ -98,6 +98,7 @@ def test_against_scikit_learn(k, right):
         assert scores["dice"] == pytest.approx(f1.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_against_torchmetrics():
     torch = pytest.importorskip("torch")

@@ -135,6 +135,7 @@ def test_result_leaves_its_files(make_result, tmp_path):
     check(tmp_path / "new" / "folder" / "report.html")
 
 
+@pytest.mark.slow
 def test_same_result_gives_the_same_bytes(make_result, tmp_path):
     for folder in ("a", "b"):
         write_result(make_result(25), tmp_path / folder)
@@ -321,6 +322,7 @@ def test_volume_shows_the_plane_that_objects_fill_most(make_result, tmp_path):
     assert "plane 4 of 5" in page.text
 
 
+@pytest.mark.slow
 def test_page_over_a_batch(make_result, make_batch, tmp_path):
     results = [make_result(n, name=f"image {n}") for n in (5, 20, 40)]
     results.append(make_result(0, calibrated=False, name="blank"))

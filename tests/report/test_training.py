@@ -191,6 +191,7 @@ def test_a_folder_that_holds_no_finished_run_is_refused(tmp_path, name):
         write_training_report(folder)
 
 
+@pytest.mark.slow
 def test_it_needs_no_torch():
     code = "import sys, segmetry.report.training; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)

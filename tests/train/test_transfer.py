@@ -228,6 +228,7 @@ def test_an_encoder_that_does_not_fit_is_refused(unet, network, options, said):
         starting_weights(unet[0], task(network, options=options))
 
 
+@pytest.mark.slow
 def test_the_particle_network_is_a_start_for_the_same_trunk():
     """The model that comes along was trained on many images: its trunk is that of `unet-half`."""
     record, net = begun(shipped_models()["particles"], task("unet-half", options={}))

@@ -250,6 +250,7 @@ def test_class_weights_of_what_never_occurs_or_does_not_exist():
         class_weights("medium", np.array([[5, 3]]))
 
 
+@pytest.mark.slow
 def test_weight_maps_load_no_torch():
     code = "import sys, segmetry.train.weight_maps; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
