@@ -133,8 +133,8 @@ def _lines(batch: BatchResult) -> Iterator[str]:
         return f"D50 {format_estimate(d50['value'], low, high, d50['unit'])}"
 
     def number(n: int, count: dict[str, Any] | None, whole: int) -> str:
-        here = count_here(count) if n and count and count["value"] == n else ""  # not where images were left out
-        asides = [f"likely {here}"] * bool(here) + [f"{whole} of them whole"] * (whole < n)
+        here = count_here(count) if count and count["value"] == n else ""  # not where images were left out
+        asides = [f"likely {here}"] * (here not in ("", f"{n} to {n}")) + [f"{whole} of them whole"] * (whole < n)
         return plural(n, "particle") + (f" ({', '.join(asides)})" if asides else "")
 
     for row in batch.rows:

@@ -364,7 +364,8 @@ def _remarks(card: Card, plan: Plan, found: _Kept, candidates: np.ndarray) -> Se
     n, kept = candidates.size, found.scores
     if not kept.size:
         best = f"the best of {n} candidates has a score of {candidates.max():.2f}" if n else "the network saw none"
-        remarks.append(f"no particle was found: {best}")
+        asked = ", and a higher one was asked for by the threshold or the promise" if n else ""
+        remarks.append(f"no particle was found: {best}{asked}")
     elif kept.mean() < UNSURE or candidates.mean() < MURKY:
         remarks.append(
             f"WARNING: the network is unsure: of {n} candidates it kept {kept.size}, and {100 * kept.mean():.0f} % of "
