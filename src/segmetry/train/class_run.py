@@ -110,11 +110,11 @@ def train_classes(
     model = folder / MODEL
     write_model_folder(model, card, exported.onnx)
     if of["check"]:
-        heat = round(temperature(load_model(model), of["check"]), 4)
-        card = dataclasses.replace(card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
-        write_model_folder(model, card, exported.onnx)
+        ready = load_model(model)
+        heat = round(temperature(ready, of["check"]), 4)
+        card = dataclasses.replace(ready.card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
         part = "test" if of["test"] else "check"
-        verdict = judge_model(load_model(model), of[part], part)
+        verdict = judge_model(dataclasses.replace(ready, card=card), of[part], part)
         write_json(folder / SCORES, verdict.as_dict())
         write_model_folder(model, dataclasses.replace(card, scores=_headline(verdict)), exported.onnx)
     return model
