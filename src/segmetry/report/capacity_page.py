@@ -8,7 +8,7 @@ from typing import Any
 
 from segmetry.evaluate.scores import score_name
 from segmetry.report.score_figures import Curve, curves
-from segmetry.report.study_page import Section, Table, told, write_study
+from segmetry.report.study_page import Section, Table, done_of, not_run, told, write_study
 from segmetry.report.text import plural
 from segmetry.study.capacity import LEAST_GAIN, CapacityStudy, level_sentence
 
@@ -28,18 +28,7 @@ def capacity_lines(study: CapacityStudy) -> list[str]:
             f"{point.size} images ({point.n_training:g} drawn, {plural(point.n_folds, 'fold')}): {scores}{gain}"
         )
     lines.append(level_sentence(study.points, study.level))
-    return [*lines, *not_run(study), *study.notes]
-
-
-def not_run(study: CapacityStudy) -> list[str]:
-    """Return a line for the trainings of each state that is not done."""
-    words = {"not run": "not run", "stopped": "begun, not ended", "failed": "failed"}
-    lines = []
-    for state, said in words.items():
-        steps = [one.step.words for one in study.results if one.state == state]
-        if steps:
-            lines.append(f"{said} ({len(steps)} of {len(study.results)}): {'; '.join(steps)}")
-    return lines
+    return [*lines, *_not_run(study), *study.notes]
 
 
 def write_capacity_page(
@@ -111,7 +100,7 @@ def write_capacity_page(
         title=f"Scores against the number of training images, {plural(len(points), 'size')}",
         verdict=[level_sentence(points, study.level)],
         sections=sections,
-        warnings=[*not_run(study), *study.notes],
+        warnings=[*_not_run(study), *study.notes],
         failures=failures,
         commands=commands,
         provenance=provenance,
@@ -124,5 +113,8 @@ def _curve(study: CapacityStudy, found: Sequence[Any]) -> Curve:
 
 
 def _done(study: CapacityStudy) -> str:
-    n = sum(one.state == "done" for one in study.results)
-    return f"{n} of {plural(len(study.results), 'training')} done"
+    return done_of([one.state for one in study.results], "training")
+
+
+def _not_run(study: CapacityStudy) -> list[str]:
+    return not_run([(one.step.words, one.state) for one in study.results])

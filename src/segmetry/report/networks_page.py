@@ -10,14 +10,12 @@ from typing import Any
 from segmetry.evaluate.scores import score_name
 from segmetry.report.comparison import FEW_GROUPS
 from segmetry.report.score_figures import MAX_LINES, Curve, Gap, curves, forest, heat
-from segmetry.report.study_page import Section, Table, told, write_study
+from segmetry.report.study_page import LEFT_OPEN, Section, Table, done_of, not_run, told, write_study
 from segmetry.report.text import NOTHING, format_count, format_estimate, format_number, format_significant, plural
 from segmetry.study.networks import COMPARED, MEAN_IOU, NetworkStudy, Row
 from segmetry.study.settings import words
 
 POOLED = "semantic_pooled.mean_iou"
-
-STATES = {"not run": "not run", "stopped": "begun, not ended", "failed": "failed"}
 
 
 def network_lines(study: NetworkStudy) -> list[str]:
@@ -31,7 +29,7 @@ def network_lines(study: NetworkStudy) -> list[str]:
         scores = "  ".join(told(row.scores[key]) for key in COMPARED if key in row.scores)
         gain = f"  ({_gain(row, MEAN_IOU)} against {row.against})" if row.gains else ""
         lines.append(f"{row.name:<{width}}  {scores}{gain}")
-    return [*lines, *verdict(study), *not_run(study), *study.notes]
+    return [*lines, *verdict(study), *_not_run(study), *study.notes]
 
 
 def verdict(study: NetworkStudy) -> list[str]:
@@ -48,16 +46,6 @@ def verdict(study: NetworkStudy) -> list[str]:
     if sum(MEAN_IOU in row.scores for row in study.rows) > 2:
         said.append("The highest of many, chosen by the images that judge it, looks better than it is.")
     return said
-
-
-def not_run(study: NetworkStudy) -> list[str]:
-    """Return a line for the runs of each state that is not done."""
-    lines = []
-    for state, said in STATES.items():
-        runs = [one.run.words for one in study.results if one.state == state]
-        if runs:
-            lines.append(f"{said} ({len(runs)} of {len(study.results)}): {'; '.join(runs)}")
-    return lines
 
 
 def warnings_of(study: NetworkStudy) -> list[str]:
@@ -210,7 +198,7 @@ def write_networks_page(
         title=f"{plural(len(study.rows), 'setting')} compared",
         verdict=verdict(study),
         sections=sections,
-        warnings=[*warnings_of(study), *not_run(study), *study.notes],
+        warnings=[*warnings_of(study), *_not_run(study), *study.notes],
         failures=[(one.run.words, one.error) for one in study.results if one.error],
         commands=commands,
         provenance=provenance,
@@ -293,9 +281,12 @@ def _state(study: NetworkStudy, row: Row) -> str:
     states = {
         one.state for one in study.results if (one.run.setting.name, one.run.size) == (row.setting.name, row.size)
     }
-    return next((said for state, said in STATES.items() if states == {state}), "not run whole")
+    return next((said for state, said in LEFT_OPEN.items() if states == {state}), "not run whole")
 
 
 def _done(study: NetworkStudy) -> str:
-    n = sum(one.state == "done" for one in study.results)
-    return f"{n} of {plural(len(study.results), 'run')} done"
+    return done_of([one.state for one in study.results], "run")
+
+
+def _not_run(study: NetworkStudy) -> list[str]:
+    return not_run([(one.run.words, one.state) for one in study.results])

@@ -11,8 +11,11 @@ from segmetry.io.atomic import atomic
 from segmetry.report import figures as drawing
 from segmetry.report.html import environment
 from segmetry.report.page import provenance_rows
-from segmetry.report.text import print_estimate
+from segmetry.report.text import plural, print_estimate
 from segmetry.types import Estimate
+
+LEFT_OPEN = {"not run": "not run", "stopped": "begun, not ended", "failed": "failed"}
+"""What is said of a training that is not done, by its state."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +108,30 @@ def told(e: Estimate | None) -> str:
         return "–"
     printed = print_estimate(e.value, e.low, e.high, e.unit)
     return f"{printed.value} {printed.interval}".strip()
+
+
+def done_of(states: Sequence[str], what: str) -> str:
+    """Return how many trainings are done.
+
+    Examples
+    --------
+    >>> done_of(["done", "done", "failed"], "training")
+    '2 of 3 trainings done'
+    """
+    return f"{sum(state == 'done' for state in states)} of {plural(len(states), what)} done"
+
+
+def not_run(runs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each state in which trainings were left, from (words, state) of every training.
+
+    Examples
+    --------
+    >>> not_run([("seed 0", "done"), ("seed 1", "stopped"), ("seed 2", "not run"), ("seed 3", "not run")])
+    ['not run (2 of 4): seed 2; seed 3', 'begun, not ended (1 of 4): seed 1']
+    """
+    lines = []
+    for state, said in LEFT_OPEN.items():
+        names = [words for words, own in runs if own == state]
+        if names:
+            lines.append(f"{said} ({len(names)} of {len(runs)}): {'; '.join(names)}")
+    return lines
