@@ -634,8 +634,8 @@ def test_samples_give_the_segmentation_its_share_over_all_images(cli, tmp_path):
         count = one["estimates"]["count"]
         assert count["value"] == one["n"]
         assert count["low"] <= count["this_image"]["low"] <= one["n"] <= count["this_image"]["high"] <= count["high"]
-    assert re.search(r"^0: 14 particles \(likely \d+ to \d+.*\), D50", ran.out, re.MULTILINE)
-    assert re.search(r"^all 2 images: 28 particles \(likely \d+ to \d+\), D50", ran.out, re.MULTILINE)
+    assert re.search(r"^0: 14 particles \(in truth likely \d+ to \d+.*\), D50", ran.out, re.MULTILINE)
+    assert re.search(r"^all 2 images: 28 particles \(in truth likely \d+ to \d+\), D50", ran.out, re.MULTILINE)
     assert "method: particles, the default for images, with options\n" in ran.out
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "these images" in page

@@ -134,7 +134,7 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 
     def number(n: int, count: dict[str, Any] | None, whole: int) -> str:
         here = count_here(count) if count and count["value"] == n else ""  # not where images were left out
-        asides = [f"likely {here}"] * (here not in ("", f"{n} to {n}")) + [f"{whole} of them whole"] * (whole < n)
+        asides = [f"in truth likely {here}"] * (here not in ("", f"{n} to {n}")) + [f"{whole} of them whole"] * (whole < n)
         return plural(n, "particle") + (f" ({', '.join(asides)})" if asides else "")
 
     for row in batch.rows:
