@@ -227,3 +227,13 @@ def test_bad_rules(rules, says):
 def test_no_images():
     with pytest.raises(OptionError, match="no images"):
         combine([])
+
+
+def test_recall_by_width_is_judged_where_it_is_asked_for():
+    rules = Rules("semantic", widths=(3,))
+    values = judge(TRUTH > 0, FOUND > 0, rules).values["semantic"]
+    assert {"skeleton_recall[to 3 px]", "skeleton_recall[over 3 px]"} <= values.keys()
+    assert rules.as_dict()["widths_px"] == [3]
+    assert score_of("semantic.skeleton_recall[to 3 px]", "semantic").best == "high"
+    with pytest.raises(OptionError, match="widths are numbers above 0 that rise"):
+        Rules("semantic", widths=(3, 3))

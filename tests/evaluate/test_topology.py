@@ -21,6 +21,7 @@ from segmetry.evaluate.topology import (
     TopologyCounts,
     betti_numbers,
     euler_number,
+    recall_by_width,
     skeleton,
     topology_counts,
     topology_scores,
@@ -226,6 +227,20 @@ def test_classes_and_ignored_pixels():
     right = np.zeros(truth.shape, bool)
     right[:, 12:] = True
     assert topology_scores(truth, prediction, ignore=right)["cldice"] == 1
+
+
+def test_recall_tells_thin_from_thick():
+    """Bands 1, 3, 5 and 9 px wide; of each a known part is found."""
+    truth, prediction = np.zeros((2, 60, 102), np.uint8)
+    for row, width, value, found in ((4, 1, 1, 0), (14, 3, 2, 50), (28, 5, 1, 100), (45, 9, 1, 75)):
+        band = slice(row - width // 2, row + width // 2 + 1)
+        truth[band, 1:101] = prediction[band, 1 : 1 + found] = value
+    recalls = recall_by_width(truth, prediction, [1, 3, 7])
+    assert list(recalls) == [f"skeleton_recall[{name}]" for name in ("to 1 px", "1 to 3 px", "3 to 7 px", "over 7 px")]
+    # Thinning shortens a band by its half width at most, and there the distance to its end counts for its width.
+    assert list(recalls.values()) == pytest.approx([0, 0.5, 1, 0.75], abs=0.05)
+    none = recall_by_width(truth == 3, truth == 3, [2])
+    assert np.isnan(list(none.values())).all()
 
 
 def test_counts_add_up_and_score_with_any_leading_shape():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -24,7 +25,7 @@ from segmetry.evaluate.reliability import calibration as calibration_of
 from segmetry.evaluate.scores import Score
 from segmetry.evaluate.semantic import SEMANTIC, SemanticCounts, count_classes, foreground
 from segmetry.evaluate.surface import SURFACE, surface_scores
-from segmetry.evaluate.topology import TOPOLOGY, topology_scores
+from segmetry.evaluate.topology import TOPOLOGY, recall_by_width, topology_scores
 from segmetry.types import Calibration
 from segmetry.units import PIXEL
 
@@ -183,19 +184,25 @@ class Rules:
         Names of the classes; of semantic labels only.
     ignore : int, optional
         A value of the truth that is not to be judged.
+    widths : tuple of float
+        Rising widths in pixels between which the recall of skeletons is told apart, see `recall_by_width`; none leaves
+        that out.
 
     Raises
     ------
     OptionError
-        If the kind does not exist, the tolerance is negative, or `ignore` is no whole number.
+        If the kind does not exist, the tolerance is negative, `ignore` is no whole number, or widths do not rise.
     """
 
     kind: Kind = "instance"
     tolerance: float = 2.0
     classes: Mapping[int, str] | None = None
     ignore: int | None = None
+    widths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if any(not 0 < a < b for a, b in itertools.pairwise((*self.widths, math.inf))):
+            raise OptionError(f"widths are numbers above 0 that rise, got {', '.join(map(str, self.widths))}.")
         if self.kind not in get_args(Kind):
             raise unknown_name("kind of labels", self.kind, get_args(Kind))
         if not 0 <= self.tolerance < math.inf:
@@ -208,7 +215,8 @@ class Rules:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         classes = {str(value): name for value, name in self.classes.items()} if self.classes else None
-        return {"kind": self.kind, "tolerance_px": self.tolerance, "classes": classes, "ignore": self.ignore}
+        told = {"kind": self.kind, "tolerance_px": self.tolerance, "classes": classes, "ignore": self.ignore}
+        return told | ({"widths_px": list(self.widths)} if self.widths else {})
 
 
 def judge(
@@ -279,6 +287,7 @@ def judge(
         | {f"boundary_{one}": value for one, value in border.items()}
         | surface_scores(t, p, tolerance=tolerance, **places)
         | topology_scores(t, p, ignore=not_judged)
+        | (recall_by_width(t, p, rules.widths, ignore=not_judged) if rules.widths else {})
     )
     if probability is not None:
         histogram = count_scores(t, probability, ignore=not_judged)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import edt
 import numpy as np
 
 from segmetry.evaluate.by_class import chosen_classes, class_means
@@ -167,6 +168,60 @@ def topology_counts(
     n_t, n_t_inside, n_p, n_p_inside = counts
     n_images = np.ones(len(errors), np.int64)
     return TopologyCounts(n_images, n_t, n_t_inside, n_p, n_p_inside, error, np.abs(error))
+
+
+def recall_by_width(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    edges: Sequence[float],
+    *,
+    ignore: int | np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return the skeleton recall of what is thin and of what is thick.
+
+    Parameters
+    ----------
+    truth, prediction : (M, N) or (P, M, N) arrays of int or bool, one shape
+        Masks, or class images; 0 is background.
+    edges : (n,) sequence of float
+        Rising widths in px that part thin from thick.
+    ignore : int or bool array, optional
+        A value of the truth, or a mask, that is not to be judged: background in both.
+
+    Returns
+    -------
+    recalls : dict of n + 1
+        Share of the true skeleton, over all classes but 0, that lies in the predicted mask, where the true mask is so
+        wide; nan where nothing is.
+
+    Notes
+    -----
+    The width at a pixel of the skeleton is ``2 d - 1``, d being the distance to the nearest pixel that is not of the
+    class: right for a straight band of odd width, one less for one of even width.
+
+    Examples
+    --------
+    >>> truth = np.zeros((9, 40), bool)
+    >>> truth[4, 1:18] = truth[2:7, 21:39] = True
+    >>> recall_by_width(truth, truth & (np.arange(40) > 19), [3])
+    {'skeleton_recall[to 3 px]': 0.0, 'skeleton_recall[over 3 px]': 1.0}
+    """
+    pair = check_pair(truth, prediction, ignore=ignore)
+    known = True if pair.ignored is None else ~pair.ignored
+    n, inside = (np.zeros(len(edges) + 1, np.int64) for _ in range(2))
+    for value in chosen_classes(pair, None):
+        t, p = ((labels == value) & known for labels in (pair.truth, pair.prediction))
+        thin = skeleton(t)
+        part = np.searchsorted(edges, 2 * edt.edt(t)[thin] - 1)
+        n += np.bincount(part, minlength=n.size)
+        inside += np.bincount(part[p[thin]], minlength=n.size)
+    return dict(zip(names_by_width(edges), over(inside, n).tolist(), strict=True))
+
+
+def names_by_width(edges: Sequence[float]) -> list[str]:
+    """Return the names of the scores of `recall_by_width`."""
+    between = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
+    return [f"skeleton_recall[{part} px]" for part in (f"to {edges[0]:g}", *between, f"over {edges[-1]:g}")]
 
 
 def skeleton(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def train_classes(
     workers: int = 1,
     device: str = "auto",
     progress: Progress | None = None,
+    widths: Sequence[float] = (),
 ) -> Path:
     """Train a network that gives every pixel a class, and return its model folder, ``folder/model``.
 
@@ -82,6 +83,8 @@ def train_classes(
         See `segmetry.train.loop.make_fabric`.
     progress : callable, optional
         Told the step, the number of steps, and the latest losses.
+    widths : sequence of float
+        See `segmetry.evaluate.judgement.Rules`.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def train_classes(
         heat = round(temperature(ready, of["check"]), 4)
         card = dataclasses.replace(ready.card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
         part = "test" if of["test"] else "check"
-        verdict = judge_model(dataclasses.replace(ready, card=card), of[part], part)
+        verdict = judge_model(dataclasses.replace(ready, card=card), of[part], part, widths=widths)
         write_json(folder / SCORES, verdict.as_dict())
         write_model_folder(model, dataclasses.replace(card, scores=_headline(verdict)), exported.onnx)
     return model
@@ -238,18 +241,29 @@ def temperature(model: Model, images: Sequence[Labelled]) -> float:
     return fit_temperature(np.concatenate(logits, axis=1), np.concatenate(truth))
 
 
-def judge_model(model: Model, images: Sequence[Labelled], part: str) -> Verdict:
+def judge_model(model: Model, images: Sequence[Labelled], part: str, *, widths: Sequence[float] = ()) -> Verdict:
     """Return how good a model is on images, as `segmetry evaluate` judges it."""
-    names = model.card.classes
-    rules = Rules("semantic", classes=dict(enumerate(names)), ignore=IGNORED)
+    return judge_probabilities(_probabilities(model, images), images, model.card.classes, part, widths=widths)
+
+
+def judge_probabilities(
+    found: Iterable[np.ndarray],
+    images: Sequence[Labelled],
+    classes: Sequence[str],
+    part: str,
+    *,
+    widths: Sequence[float] = (),
+) -> Verdict:
+    """Return how good probabilities (K, *S) of the classes are, one array for each image."""
+    rules = Rules("semantic", classes=dict(enumerate(classes)), ignore=IGNORED, widths=tuple(widths))
     scores: list[ImageScores] = []
     sure: dict[str, ScoreHistogram] = {}  # by group, as images of one resemble each other
-    for image, probability in zip(images, _probabilities(model, images), strict=True):
+    for image, probability in zip(images, found, strict=True):
         truth = np.asarray(image.classes)
-        found = probability.argmax(axis=0).astype(np.uint8)
-        foreground = probability[1] if len(names) == 2 else None
-        scores.append(judge(truth, found, rules, name=image.name, probability=foreground))
-        own = count_scores(found == truth, probability.max(axis=0), ignore=truth == IGNORED)
+        labels = probability.argmax(axis=0).astype(np.uint8)
+        foreground = probability[1] if len(classes) == 2 else None
+        scores.append(judge(truth, labels, rules, name=image.name, probability=foreground))
+        own = count_scores(labels == truth, probability.max(axis=0), ignore=truth == IGNORED)
         sure[image.group] = sure[image.group] + own if image.group in sure else own
     return Verdict(part, scores, [i.group for i in images], diagram(ScoreHistogram.stack(sure.values())))
 
