@@ -74,8 +74,8 @@ class TestOptions:
 
     def test_the_seed_is_for_the_method_of_a_folder_too(self, tmp_path):
         kernel = tiny_onnx.weights(size=3, n_maps=3)
-        card = tiny_onnx.tiny_card(kernel, classes=("a", "b", "c"))
-        write_model_folder(tmp_path / "net", card, tiny_onnx.tiny(kernel))
+        card = tiny_onnx.tiny_card(kernel, stride=1, classes=("a", "b", "c"))
+        write_model_folder(tmp_path / "net", card, tiny_onnx.tiny(kernel, stride=1))
         recipe = Recipe.build(str(tmp_path / "net"), options={"seed": 7, "samples": 2})
         assert (recipe.method.name, recipe.method.seed, recipe.statistics.seed) == ("network", 7, 7)
         assert recipe.method.model == str(tmp_path / "net")

@@ -30,7 +30,8 @@ CALIBRATED = {
 @pytest.fixture
 def model(tmp_path):
     kernel = tiny_onnx.weights(3, 1)
-    write_model_folder(tmp_path / "m", tiny_onnx.tiny_card(kernel, **CALIBRATED), tiny_onnx.tiny(kernel))
+    card = tiny_onnx.tiny_card(kernel, stride=1, **CALIBRATED)
+    write_model_folder(tmp_path / "m", card, tiny_onnx.tiny(kernel, stride=1))
     return tmp_path / "m"
 
 
@@ -114,15 +115,21 @@ def test_a_model_that_does_not_work_is_one_line(cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "entry", [{"post": {"temperature": "hot"}}, {"training": {"images": 3, "seconds": "long"}}, {"scores": {"iou": []}}]
+    ("entry", "says"),
+    [
+        ({"training": {"images": 3, "seconds": "long"}}, "entries that segmetry did not write"),
+        ({"scores": {"iou": []}}, "entries that segmetry did not write"),
+        ({"post": {"temperature": "hot"}}, "post temperature must be a positive number, got 'hot'"),
+        ({"stride": 2}, "stride must be 1 for classes, got 2"),
+    ],
 )
-def test_a_card_with_strange_entries_is_one_line(cli, model, entry):
+def test_a_card_with_strange_entries_is_one_line(cli, model, entry, says):
     data = json.loads((model / "card.json").read_text(encoding="utf-8")) | entry
     (model / "card.json").write_text(json.dumps(data), encoding="utf-8")
     ran = cli("model", "info", model)
     assert ran.code == 2
     assert len(ran.err.strip().splitlines()) == 1
-    assert "entries that segmetry did not write" in ran.err
+    assert says in ran.err
 
 
 def test_a_misspelled_name(cli):

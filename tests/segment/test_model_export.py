@@ -38,7 +38,9 @@ def made(request, tmp_path):
     """Return the folders of a model and of what was exported of it."""
     changes = request.param
     kernel = tiny_onnx.weights(3, len(changes.get("maps", "ab")), changes.get("channels", 1))
-    write_model_folder(tmp_path / "m", tiny_onnx.tiny_card(kernel, **changes), tiny_onnx.tiny(kernel))
+    stride = 1 if "classes" in changes else 2
+    card = tiny_onnx.tiny_card(kernel, stride=stride, **changes)
+    write_model_folder(tmp_path / "m", card, tiny_onnx.tiny(kernel, stride=stride))
     export_model(tmp_path / "m", tmp_path / "out")
     return tmp_path / "m", tmp_path / "out"
 

@@ -74,10 +74,11 @@ def tiny(kernel: np.ndarray, *, stride: int = 2, weights: bytes | None = None) -
 
 
 def tiny_card(kernel: np.ndarray, *, stride: int = 2, multiple: int = 4, **changes: object) -> Card:
-    """Return the card of `tiny`: an output pixel sees half the kernel beyond its own block."""
+    """Return the card of `tiny`: an output pixel sees half the kernel beyond its block; classes at stride 1."""
     n_maps, channels, size, _ = kernel.shape
     fields: dict[str, object] = {
-        "name": "tiny", "version": "1.0", "task": "classes", "maps": tuple("abcdefgh"[:n_maps]), "stride": stride,
+        "name": "tiny", "version": "1.0", "task": "classes" if stride == 1 else "image",
+        "maps": tuple("abcdefgh"[:n_maps]), "stride": stride,
         "multiple": multiple, "receptive_radius": size // 2, "dropout": ((n_maps, 0.5),), "channels": channels,
     }  # fmt: skip
     return Card(**(fields | changes))

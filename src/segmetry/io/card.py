@@ -11,6 +11,7 @@ from typing import Any
 
 import segmetry
 from segmetry.errors import OptionError, ReadError, SegmetryError, unknown_name
+from segmetry.io.json_file import plain
 
 FORMAT = 1
 """Number of the folder's format; a folder of a higher one is refused."""
@@ -157,6 +158,11 @@ class Card:
             _require(_is_number(number) and number > 0, f"normalisation {key}", "a positive number", number)
         if kind == "measured":
             self._check_measured()
+        if "temperature" in self.post:
+            heat = self.post["temperature"]
+            _require(_is_number(heat) and heat > 0, "post temperature", "a positive number", heat)
+        if self.task == "classes":
+            _require(self.stride == 1, "stride", "1 for classes", self.stride)
         for name in ("size_range", "pixel_size_range"):
             object.__setattr__(self, name, _range(name, getattr(self, name)))
 
@@ -165,8 +171,13 @@ class Card:
         """Whether the last two channels of the input tell the place in the image."""
         return bool(self.normalisation.get("coordinates", False))
 
+    @property
+    def image_channels(self) -> int:
+        """Channels of the input that are channels of an image: those that tell the place are not."""
+        return self.channels - 2 * self.with_coordinates
+
     def _check_measured(self) -> None:
-        n = self.channels - 2 * self.with_coordinates
+        n = self.image_channels
         for key, least in (("mean", -math.inf), ("sd", 0.0)):
             values: Any = self.normalisation.get(key)
             fits = n > 0 and _is_row(values) and len(values) == n and all(_is_number(v) and v > least for v in values)
@@ -189,7 +200,7 @@ class Card:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data: what the JSON file holds."""
-        return {"format": FORMAT} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {"format": FORMAT} | {f.name: plain(getattr(self, f.name)) for f in fields(self)}
 
     def to_json(self) -> str:
         """Return the card as JSON text."""
@@ -227,17 +238,6 @@ class Card:
             return cls(**entries)
         except SegmetryError as error:
             raise ReadError(f"{where}: cannot be used: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON data; mappings and sequences at any depth."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _require(holds: bool, name: str, wanted: str, value: object) -> None:
