@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from segmetry.cli.trainer import read_recipe
+from segmetry.io.model_folder import shipped_models
+
 pytest.importorskip("torch")
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -109,3 +112,9 @@ def test_data_must_be_named(cli, tmp_path):
     ran = cli("train", "--net", "unet", "-o", tmp_path / "run")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "--images FOLDER" in ran.err
+
+
+def test_a_recipe_begins_with_a_model_that_comes_along(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("network: unet\ndata: {images: a, init: particles}\n")
+    _, found = read_recipe(tmp_path / "recipe.yaml", None)
+    assert (found.images, found.init) == (tmp_path / "a", shipped_models()["particles"])

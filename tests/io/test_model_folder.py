@@ -21,7 +21,14 @@ from segmetry.errors import OptionError, ReadError, SegmetryError, WriteError
 from segmetry.io import model_folder
 from segmetry.io.bioimage import bioimage_files
 from segmetry.io.card import FORMAT, TASKS, Card
-from segmetry.io.model_folder import read_card, read_model_folder, resolve_model, shipped_models, write_model_folder
+from segmetry.io.model_folder import (
+    model_beside,
+    read_card,
+    read_model_folder,
+    resolve_model,
+    shipped_models,
+    write_model_folder,
+)
 
 CARD = Card(
     name="grains",
@@ -105,6 +112,8 @@ class TestCard:
             ({"pixel_size_range": ("a", "b")}, "pixel_size_range must be two numbers"),
             ({"training": ["x"]}, "training must be a table"),
             ({"version": 1}, "version must be a text"),
+            ({"task": "classes"}, "stride must be 1 for classes, got 2"),
+            ({"post": {"temperature": 0}}, "post temperature must be a positive number, got 0"),
         ],
     )
     def test_a_value_that_cannot_be(self, changes, says):
@@ -298,6 +307,17 @@ class TestNames:
         with pytest.raises(ReadError, match="no such model folder; the models that come along: particles, bpartis"):
             resolve_model(tmp_path / "nowhere")
 
+    def test_what_a_file_names_is_beside_it_or_comes_along(self, shipped, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert model_beside("particles", tmp_path) == shipped["particles"]
+        mine = save(tmp_path / "studies/particles")
+        assert model_beside("particles", tmp_path / "studies") == mine
+        assert model_beside("../studies/particles", Path("studies")) == mine
+        with pytest.raises(OptionError, match="did you mean 'particles'"):
+            model_beside("particels", tmp_path)
+        with pytest.raises(ReadError, match="elsewhere/m: there is no such model folder"):
+            model_beside("../elsewhere/m", tmp_path / "studies")
+
     def test_every_model_that_ships_is_whole(self):
         for name, path in shipped_models().items():
             found = read_model_folder(path)
@@ -340,7 +360,7 @@ class TestBioimage:
 
     def test_every_task_has_words(self):
         for task in TASKS:
-            said, _ = self.described(task=task)
+            said, _ = self.described(task=task, stride=1)
             assert said["outputs"][0]["description"] == TASKS[task]
 
     def test_what_the_format_has_no_words_for(self):

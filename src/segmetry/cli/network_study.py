@@ -15,7 +15,7 @@ from segmetry.cli.options import open_output
 from segmetry.cli.studies import GOES_ON, command_line, provenance_of, show_lines
 from segmetry.cli.trainer import Data, Running, read_data, read_recipe
 from segmetry.errors import OptionError, SegmetryError
-from segmetry.io.model_folder import resolve_model
+from segmetry.io.model_folder import model_beside
 from segmetry.training import need_torch
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def study_settings(file: Path, out: Path, running: Running, *, budget: float | N
         device=running.device,
         workers=running.n_workers if jobs == 1 or running.workers is not None else max(1, running.n_workers // jobs),
         jobs=jobs,
+        widths=study.widths,
     )
     runs, notes = _planned(study, base, data, work, out / "work")
     open_output(out)
@@ -76,7 +77,7 @@ def study_settings(file: Path, out: Path, running: Running, *, budget: float | N
     results = [
         read_result(one, work.state(one, errors.get(one.folder, "")), errors.get(one.folder, "")) for one in runs
     ]
-    found = study_networks(results, notes=notes)
+    found = study_networks(results, scores=study.scores, notes=notes)
     for name, table in (("runs.csv", found.runs_table()), ("table.csv", found.table())):
         with atomic(out / name) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
@@ -121,12 +122,9 @@ def _planned(
 
     def init_of(setting: Setting) -> Path | None:
         named = setting.changes.get(INIT, data.init)
-        if named is None:
-            return None
-        beside = study.path.parent / str(named)
-        return beside if beside.exists() else resolve_model(str(named))
+        return None if named is None else model_beside(str(named), study.path.parent)
 
-    recipes = [(one.name, one.recipe(base)) for one in study.settings]
+    recipes = [(one.name, one.recipe(base)) for one in study.settings if not one.peer]
     first = work.data(recipes[0][1])
     for name, recipe in recipes:
         found = work.data(recipe)
@@ -145,14 +143,15 @@ def _planned(
 
 def _say_size(todo: Sequence[Run], n_runs: int, work: StudyWork, budget: float | None) -> None:
     """Say how much there is to do; refuse more than anyone will wait for, unless somebody says how long to wait."""
-    if len(todo) > MOST_RUNS and budget is None:
-        each = work.seconds(todo[0])
+    networks = [one for one in todo if not one.setting.peer]
+    if len(networks) > MOST_RUNS and budget is None:
+        each = work.seconds(networks[0])
         raise OptionError(
-            f"{len(todo)} runs of about {_span(each)} (the first, measured or planned) take "
-            f"{_span(len(todo) * each / work.jobs)}; leave values out, or say with --budget for how many minutes it "
+            f"{len(networks)} runs of about {_span(each)} (the first, measured or planned) take "
+            f"{_span(len(networks) * each / work.jobs)}; leave values out, or say with --budget for how many minutes it "
             "may go on."
         )
-    about = "" if work.minutes is None else f", about {_span(len(todo) * 60 * work.minutes / work.jobs)}"
+    about = "" if work.minutes is None else f", about {_span(len(networks) * 60 * work.minutes / work.jobs)}"
     print(f"segmetry: {len(todo)} of {n_runs} runs to do{about}", file=sys.stderr)
 
 

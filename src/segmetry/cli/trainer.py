@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from segmetry.cli.options import open_output, parse_settings
 from segmetry.cli.progress import LINE_EVERY, track
 from segmetry.errors import OptionError, unknown_name
-from segmetry.io.model_folder import read_card, resolve_model
+from segmetry.io.model_folder import model_beside, read_card, resolve_model
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def train_network(
 def read_recipe(path: Path | None, network: str | None) -> tuple[TrainRecipe | ClassRecipe, Data]:
     """Return the recipe in a file, or the everyday one of a network, and the data that the file names.
 
-    Paths in the file are from its folder. The network that is named outranks that of the file.
+    Paths in the file are from its folder, see `read_data`. The network that is named outranks that of the file.
     """
     from segmetry.nets.table import NETWORKS
     from segmetry.train.class_recipe import ClassRecipe
@@ -128,11 +128,17 @@ def read_recipe(path: Path | None, network: str | None) -> tuple[TrainRecipe | C
 
 
 def read_data(entries: Any, path: Path) -> Data:
-    """Return what the table ``data`` in a file names; its paths are from the folder of the file."""
+    """Return what the table ``data`` in a file names; its paths are from the folder of the file.
+
+    ``init`` may also be the name of a model that comes along.
+    """
     from segmetry.train.recipe_file import entries_of
 
     named = entries_of(Data, entries or {}, f"data in {path}")
-    return Data(**{name: path.parent / str(value) for name, value in named.items()})
+    where = {name: path.parent / str(value) for name, value in named.items() if value is not None}
+    if "init" in where:
+        where["init"] = model_beside(str(named["init"]), path.parent)
+    return Data(**where)
 
 
 def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Running) -> Path:

@@ -168,6 +168,18 @@ def resolve_model(name_or_path: str | Path) -> Path:
     raise unknown_name("model", str(name_or_path), shipped)
 
 
+def model_beside(named: str | Path, folder: Path) -> Path:
+    """Return the folder of a model that a file in `folder` names: a path from there, or a model that comes along.
+
+    Raises
+    ------
+    ReadError, OptionError
+        As for `resolve_model`.
+    """
+    beside = (folder / named).resolve()
+    return resolve_model(beside if beside.exists() or Path(named).name != str(named) else named)
+
+
 def _of_run(path: Path) -> Path:
     """Return the folder of the model in a training run's folder; any other as it is."""
     inner = path / "model"
