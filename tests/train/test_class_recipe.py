@@ -46,3 +46,10 @@ def test_what_is_wrong_is_said(tmp_path, text, error, says):
     path.write_text(text)
     with pytest.raises(error, match=says):
         ClassRecipe.load(path)
+
+
+@pytest.mark.torch
+def test_a_network_that_is_none_is_said_before_any_image_is_read():
+    pytest.importorskip("torch")
+    with pytest.raises(OptionError, match="did you mean 'unet'"):
+        ClassRecipe().changed({"network": "unett", "depth": 3})

@@ -74,6 +74,7 @@ class ClassRecipe(RecipeFile):
         """Options of the network count as entries, too."""
         from segmetry.nets.table import NETWORKS  # imports torch
 
-        network = NETWORKS.get(data["network"])
-        own = {f.name: data["options"] for f in fields(network.options)} if network else {}
-        return own | super()._inside(data)
+        name = str(data["network"])
+        if name not in NETWORKS:
+            raise unknown_name("network", name, NETWORKS)
+        return {f.name: data["options"] for f in fields(NETWORKS[name].options)} | super()._inside(data)
