@@ -14,6 +14,7 @@ import segmetry.train.transfer as module  # noqa: E402
 from segmetry.errors import OptionError, ReadError  # noqa: E402
 from segmetry.io.model_folder import read_model_folder, shipped_models, write_model_folder  # noqa: E402
 from segmetry.nets.export import ROUNDED, export  # noqa: E402
+from segmetry.nets.planes import AlongAxes  # noqa: E402
 from segmetry.nets.table import NETWORKS  # noqa: E402
 from segmetry.segment.engine import load_model  # noqa: E402
 from segmetry.train.augment import AugmentOptions  # noqa: E402
@@ -197,6 +198,17 @@ def test_a_volume_of_equal_planes_gives_what_the_plane_gave(unet):
     old = maps(unet[1], image)
     new = maps(net, image[:, :, None].expand(-1, -1, 8, -1, -1))
     assert (new - old[:, :, None]).abs().max() < ROUNDED * old.std()
+
+
+def test_a_network_run_along_three_axes_is_the_one_inside(tmp_path, unet):
+    exported = export(AlongAxes(unet[1]), n_axes=3)
+    card = dataclasses.replace(read_model_folder(unet[0]).card, axes="ZYX", **exported.facts)
+    write_model_folder(tmp_path / "along", card, exported.onnx)
+    record, net = begun(tmp_path / "along", task())
+    assert (record["new"], record["changed"]) == ({}, [])
+    image = torch.randn(1, 1, 64, 64)
+    old = maps(unet[1], image)
+    assert (maps(net, image) - old).abs().max() < ROUNDED * old.std()
 
 
 def test_a_kernel_is_inflated_by_hand():

@@ -47,6 +47,9 @@ _NAMES_HERE = {
 }
 """Of architectures that are not in the table of networks: how the same layers begin in the one that has them."""
 
+_ALONG_AXES = "net."
+"""What the layers of a 2D network begin with inside `segmetry.nets.planes.AlongAxes`."""
+
 
 class Start(NamedTuple):
     """Where a network begins.
@@ -104,6 +107,8 @@ def starting_weights(folder: Path, task: ClassTask) -> Start:
     A volume from images: the kernel becomes the middle plane of the new one, the others are 0, so that each plane gives
     what the image gave, up to its edges; only pooling joins planes. Carreira & Zisserman (CVPR 2017, arXiv:1705.07750)
     share it out evenly over the planes, which does so inside only, and volumes have few planes at the coarse levels.
+
+    A network for images that a model runs along the three axes of volumes is taken as the network for images it is.
     """
     model = read_model_folder(folder)
     network: Any = task.build()
@@ -214,6 +219,7 @@ def _renamed(weights: Mapping[str, Tensor], card: Card) -> dict[str, Tensor]:
     begins = _NAMES_HERE.get(card.architecture, {})
 
     def here(name: str) -> str:
+        name = name.removeprefix(_ALONG_AXES)
         old = next((old for old in begins if name.startswith(old)), "")
         return begins[old] + name.removeprefix(old) if old else name
 
