@@ -137,11 +137,7 @@ def count_sd_of(info: Mapping[str, Any]) -> float | None:
     """Return the standard uncertainty of the number of particles; nan where the method says that it is unknown.
 
     None where the method says nothing (no entry ``count_sd`` in `Segmentation.info`): then samples are all there is.
-
-    Raises
-    ------
-    OptionError
-        If the entry is no number of 0 or more.
+    Errors are those of `border_of`.
 
     Examples
     --------
