@@ -77,6 +77,23 @@ def test_a_study_from_a_file_to_tables(cli, data, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_peer_is_judged_in_the_same_run(cli, data):
+    text = "peers: [forest]\nscores: [cldice]\nwidths: [20]\nfolds: [1]\n"
+    ran = cli("study", write(data, text), "-o", data / "out", "--workers", 0)
+    assert ran.code == 0, ran.err
+    table = pd.read_csv(data / "out/table.csv")
+    assert table["setting"].tolist() == ["random forest on pixel features", "the recipe"]
+    assert table["semantic.mean_iou"][0] > 0.9
+    assert table["gain.semantic.cldice"].notna().tolist() == [False, True]
+    assert table["semantic.skeleton_recall[to 20 px]"].notna().all()
+    runs = pd.read_csv(data / "out/runs.csv")
+    assert table["held_out"].tolist() == [1, 1]
+    # 20 steps of 4 crops of 32 px, of 4 images of 70 x 90 px.
+    assert runs["epochs"][1] == pytest.approx(20 * 4 * 32**2 / (4 * 70 * 90))
+    assert (runs[["seconds", "seconds_per_megapixel"]] > 0).all().all()
+
+
+@pytest.mark.slow
 def test_failures_are_listed_and_the_others_go_on(cli, data):
     """The only image that trains in one fold has one class, so that a run on it fails."""
     cv2.imwrite(str(data / "labels/a0.png"), np.zeros((70, 90), np.uint8))

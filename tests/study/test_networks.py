@@ -15,6 +15,7 @@ from segmetry.evaluate.judgement import Rules, judge
 from segmetry.pipeline import make_provenance
 from segmetry.recipe import Recipe
 from segmetry.report.networks_page import (
+    further_table,
     markdown,
     network_lines,
     network_tables,
@@ -101,11 +102,27 @@ grid:
             ("images: [5, 1]", "rising"),
             ("images: [all, 1]", "rising"),
             ("minutes: soon", "minutes: the time of a run is a number above 0, got 'soon'"),
+            ("peers: [forrest]", "did you mean 'forest'"),
+            ("peers: forest", "peers: write names"),
+            ("scores: [cldise]", "did you mean 'cldice'"),
+            ("scores: cldice", "scores: write names of scores"),
+            ("widths: [6, 3]", "numbers above 0 that rise"),
+            ("widths: thin", "widths: write widths in px"),
         ],
     )
     def test_what_cannot_be_is_said(self, tmp_path, text, says):
         with pytest.raises((OptionError, RecipeError), match=says):
             asked(tmp_path, text)
+
+    def test_peers_and_scores(self, tmp_path):
+        study = asked(tmp_path, "peers: [forest]\nscores: [cldice, semantic_pooled.accuracy]\nwidths: [3, 6]")
+        assert [(one.name, one.peer) for one in study.settings] == [
+            ("random forest on pixel features", "forest"),
+            ("the recipe", ""),
+        ]
+        wide = [f"semantic.skeleton_recall[{name} px]" for name in ("to 3", "3 to 6", "over 6")]
+        assert study.scores == ("semantic.cldice", "semantic_pooled.accuracy", *wide)
+        assert study.widths == (3, 6)
 
 
 class TestPlan:
@@ -142,6 +159,27 @@ class TestPlan:
         assert not other.path.exists()
         rich = runs_of(renamed, tmp_path, identity=lambda recipe, names, init: "other pixels")
         assert not any(run.path.exists() for run in rich)
+
+    def test_a_peer_learns_from_the_same_images(self, tmp_path):
+        peer = Setting("forest", {}, "forest")
+        study = StudyFile(tmp_path, settings=(peer, Setting("a", {"side": 32})), folds=(0,), minutes=3)
+        forest, network = runs_of(study, tmp_path)
+        assert forest.parts == network.parts
+        forest.path.mkdir()
+        other = StudyFile(tmp_path, settings=(peer,), folds=(0,), minutes=9)
+        (again,) = runs_of(other, tmp_path, BASE.changed({"steps": 7}))
+        assert again.path.exists(), "no entry of a network moves it"
+
+    def test_groups_that_a_setting_does_without(self, tmp_path):
+        rows = (Setting("with", {}), Setting("without", {"leave_out": ["g1", "g2"]}))
+        study = StudyFile(tmp_path, settings=rows, folds=(0,))
+        whole, part = runs_of(study, tmp_path)
+        gone = {name for name, group in zip(NAMES, GROUPS, strict=True) if group in ("g1", "g2")}
+        training, judging = ({n for n, p in whole.parts.items() if p == part} for part in ("train", "check"))
+        assert part.parts.keys() == (training - gone) | judging, "what is held out is the same"
+        assert whole.value("leave_out") is None
+        with pytest.raises(OptionError, match="did you mean 'g1'"):
+            runs_of(StudyFile(tmp_path, settings=(Setting("a", {"leave_out": "gg1"}),)), tmp_path)
 
     @pytest.mark.parametrize(
         ("study", "base", "says"),
@@ -276,6 +314,28 @@ def test_heat_needs_two_entries():
     assert table.loc["64", "9"] == pytest.approx(iou(6))
     assert math.isnan(table.loc["64", "99"])
     assert study_networks(results[:2]).heat(MEAN_IOU) is None
+
+
+def test_scores_that_are_asked_for_are_compared(study):
+    found = study_networks(study.results, scores=("semantic.recall", MEAN_IOU))
+    assert found.scores == ("semantic.recall",)
+    b = found.rows[1]
+    assert b.gains["semantic.recall"].estimate.value == pytest.approx(0.1), "one of ten more is found in every image"
+    table = further_table(found)
+    assert table.heads == ["setting", "side", "recall", "gained"]
+    assert [row[3][:4] for row in table.rows] == ["–", "+0.1"]
+    assert further_table(study) is None
+
+
+def test_a_peer_is_a_row_without_entries():
+    peer = Setting("forest", {}, "forest")
+    grid = [Setting(f"{side} {number}", {"side": side, "number": number}) for side in (32, 64) for number in (9, 99)]
+    found = study_networks([result(peer, 0, SIX, steps=None), *(result(one, 0, SIX) for one in grid)])
+    assert found.varied == ("side", "number")
+    assert list(found.heat(MEAN_IOU).index) == ["32", "64"]
+    assert [row.against for row in found.rows] == ["", *["forest"] * 4]
+    assert found.table().loc[0, ["side", "number"]].tolist() == ["", ""]
+    assert network_tables(found)[0].rows[0][:3] == ["forest", "–", "–"]
 
 
 def test_tables_say_what_was_not_run(study, tmp_path):

@@ -148,8 +148,8 @@ def _say_size(todo: Sequence[Run], n_runs: int, work: StudyWork, budget: float |
         each = work.seconds(networks[0])
         raise OptionError(
             f"{len(networks)} runs of about {_span(each)} (the first, measured or planned) take "
-            f"{_span(len(networks) * each / work.jobs)}; leave values out, or say with --budget for how many minutes it "
-            "may go on."
+            f"{_span(len(networks) * each / work.jobs)}; leave values out, or say with --budget for how many minutes "
+            "it may go on."
         )
     about = "" if work.minutes is None else f", about {_span(len(networks) * 60 * work.minutes / work.jobs)}"
     print(f"segmetry: {len(todo)} of {n_runs} runs to do{about}", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segmetry.evaluate.judgement import score_of
 from segmetry.evaluate.scores import score_name
 from segmetry.report.comparison import FEW_GROUPS
 from segmetry.report.score_figures import MAX_LINES, Curve, Gap, curves, forest, heat
@@ -106,10 +107,22 @@ def score_table(study: NetworkStudy) -> Table:
     return Table("Scores on the held-out images", heads, rows)
 
 
+def further_table(study: NetworkStudy) -> Table | None:
+    """Return the scores that the study asks for, and what each row gains of them; None where it asks for none."""
+    if not study.scores:
+        return None
+    heads = [*_heads(study), *(head for key in study.scores for head in (score_name(key), "gained"))]
+    rows = []
+    for row in study.rows:
+        cells = [text for key in study.scores for text in (told(row.scores.get(key)), _gain(row, key))]
+        rows.append([*_cells(study, row), *(cells if row.n_done else [_state(study, row)] * len(cells))])
+    return Table("Further scores on the held-out images", heads, rows)
+
+
 def cost_table(study: NetworkStudy) -> Table:
     """Return what settings cost beside their mean IoU: means over runs."""
-    heads = [*_heads(study), "batch", "steps", "training time (s)", "s per 1000 samples", "samples/s", "device"]
-    heads += ["memory (MiB)", "prediction (s/megapixel)", "parameters", "model (MiB)", score_name(MEAN_IOU)]
+    heads = [*_heads(study), "batch", "steps", "epochs", "training time (s)", "s per 1000 samples", "samples/s"]
+    heads += ["device", "memory (MiB)", "prediction (s/megapixel)", "parameters", "model (MiB)", score_name(MEAN_IOU)]
     rows = []
     for row in study.rows:
         c = row.cost
@@ -121,7 +134,7 @@ def cost_table(study: NetworkStudy) -> Table:
             [
                 *_cells(study, row),
                 *(f"{c[name]:.0f}" if name in c else NOTHING for name in ("batch", "steps")),
-                *(cell(name) for name in ("seconds", "seconds_per_1000", "samples_per_s")),
+                *(cell(name) for name in ("epochs", "seconds", "seconds_per_1000", "samples_per_s")),
                 str(c.get("device", NOTHING)),
                 *(cell(name) for name in ("memory", "seconds_per_megapixel")),
                 format_count(round(c["parameters"])) if "parameters" in c else NOTHING,
@@ -145,7 +158,8 @@ def class_table(study: NetworkStudy) -> Table | None:
 
 def network_tables(study: NetworkStudy) -> list[Table]:
     """Return every table of a study."""
-    return [table for table in (score_table(study), class_table(study), cost_table(study)) if table is not None]
+    tables = (score_table(study), further_table(study), class_table(study), cost_table(study))
+    return [table for table in tables if table is not None]
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -179,15 +193,17 @@ def write_networks_page(
         f"{study.groups}s. Gains are paired: image by image, over the seeds that both have.",
         "p-values are adjusted for the number of rows (Holm).",
     ]
-    classes = class_table(study)
+    *scores, _ = network_tables(study)
+    meant = dict.fromkeys(f"{score_name(key)}: {score_of(key, 'semantic').meaning}." for key in study.scores)
     sections = [
-        Section("scores", "Scores", best, [score_table(study), *([classes] if classes else [])], _figures(study)),
+        Section("scores", "Scores", [*best, *meant], scores, _figures(study)),
         Section(
             "cost",
             "Cost",
             [
                 "Means over runs. Time is that of the steps, without checks and export; memory is the most that the "
-                "process, or the GPU, held while it learned; a prediction is timed on one held-out image."
+                "process, or the GPU, held while it learned; an epoch is as many pixels as the training images have; a "
+                "prediction is timed on one held-out image."
             ],
             [cost_table(study)],
         ),
@@ -255,7 +271,9 @@ def _heads(study: NetworkStudy) -> list[str]:
 
 def _cells(study: NetworkStudy, row: Row) -> list[str]:
     sizes = [_size(row)] if len({one.size for one in study.rows}) > 1 else []
-    values = [] if _told_by_name(study) else [words(study.value(row, name)) for name in study.varied]
+    peer = row.setting.peer
+    told_values = [NOTHING if peer else words(study.value(row, name)) for name in study.varied]
+    values = [] if _told_by_name(study) else told_values
     return [row.setting.name, *values, *sizes]
 
 

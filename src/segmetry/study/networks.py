@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MEAN_IOU = HEADLINE["semantic"]
 COMPARED = (MEAN_IOU, "semantic.boundary_f1")
-"""Scores that are compared with the first setting."""
+"""Scores that are compared with the first setting in every study."""
 
 FAMILIES = ("semantic_pooled", "semantic")
 
@@ -32,6 +32,7 @@ COSTS = (
     "n_training",
     "steps",
     "batch",
+    "epochs",
     "seconds",
     "seconds_per_1000",
     "samples_per_s",
@@ -40,8 +41,9 @@ COSTS = (
     "parameters",
     "model_size",
 )
-"""What a run costs: images, steps, samples of a step, seconds of all steps, of 1000 samples, samples/s, memory while it
-learns in MiB, seconds of a prediction per megapixel, numbers that are learned, MiB of the model."""
+"""What a run costs: images, steps, samples of a step, how often it saw each pixel, seconds of all steps, of 1000
+samples, samples/s, memory while it learns in MiB, seconds of a prediction per megapixel, numbers that are learned, MiB
+of the model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,8 @@ class Row:
     against : str
         The row that it is compared with; empty for that one itself, and where there is nothing to compare.
     gains : mapping of str to Difference
-        Of `COMPARED`: this row minus that one, on the images and seeds that both have.
+        Of `COMPARED` and the scores that the study asks for: this row minus that one, on the images and seeds that both
+        have.
     adjusted : float
         p-value of the mean IoU's difference, adjusted for the number of rows (Holm).
     cost : mapping
@@ -146,6 +149,8 @@ class NetworkStudy:
     n_groups : int
         That were held out.
     notes : tuple of str
+    scores : tuple of str
+        Full names of scores that are told and compared besides `COMPARED`.
     """
 
     rows: tuple[Row, ...]
@@ -154,6 +159,7 @@ class NetworkStudy:
     groups: str
     n_groups: int
     notes: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
 
     @property
     def best(self) -> Row | None:
@@ -162,7 +168,9 @@ class NetworkStudy:
         return max(done, key=lambda row: row.scores[MEAN_IOU].value, default=None)
 
     def value(self, row: Row, name: str) -> Any:
-        """Return the value that a row's setting gives to an entry: a number, or a text."""
+        """Return the value that a row's setting gives to an entry: a number, or a text; None of a peer."""
+        if row.setting.peer:
+            return None
         return next(one.run for one in self.results if one.run.setting.name == row.setting.name).value(name)
 
     def heat(self, score: str) -> pd.DataFrame | None:
@@ -175,7 +183,7 @@ class NetworkStudy:
         cells = {
             tuple(words(self.value(row, name)) for name in self.varied): row.scores.get(score)
             for row in self.rows
-            if row.size == sizes[-1]
+            if row.size == sizes[-1] and not row.setting.peer
         }
         index, columns = (list(dict.fromkeys(cell[k] for cell in cells)) for k in (0, 1))
         table = [[e.value if (e := cells.get((i, c))) else math.nan for c in columns] for i in index]
@@ -189,7 +197,7 @@ class NetworkStudy:
         rows = []
         for one in self.results:
             run = one.run
-            settings = {name: words(run.value(name)) for name in self.varied}
+            settings = {name: "" if run.setting.peer else words(run.value(name)) for name in self.varied}
             rows.append(
                 {"setting": run.setting.name}
                 | settings
@@ -209,7 +217,7 @@ class NetworkStudy:
         rows = []
         for row in self.rows:
             out: dict[str, Any] = {"setting": row.setting.name}
-            out |= {name: words(self.value(row, name)) for name in self.varied}
+            out |= {name: "" if row.setting.peer else words(self.value(row, name)) for name in self.varied}
             out |= {"images": row.size or "all", "runs_done": row.n_done, "runs": row.n_runs, "held_out": row.n_images}
             for name, e in row.scores.items():
                 out |= {name: e.value, f"{name}.low": e.low, f"{name}.high": e.high}
@@ -263,8 +271,19 @@ class NetworkStudy:
         }
 
 
-def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed: int = 0) -> NetworkStudy:
+def study_networks(
+    results: Sequence[Result], *, scores: Sequence[str] = (), notes: Sequence[str] = (), seed: int = 0
+) -> NetworkStudy:
     """Return what the runs say.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    scores : sequence of str
+        Full names of scores that are told and compared besides `COMPARED`.
+    notes : sequence of str
+    seed : int
+        Of the bootstrap.
 
     Notes
     -----
@@ -279,7 +298,8 @@ def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed
     of: dict[tuple[str, int | None], list[Result]] = {}
     for one in results:
         of.setdefault((one.run.setting.name, one.run.size), []).append(one)
-    values = {key: _values(own) for key, own in of.items()}
+    keys = tuple(dict.fromkeys((*COMPARED, *scores)))
+    values = {key: _values(own, keys) for key, own in of.items()}
     owner = {image.name: group for one in results for image, group in zip(one.images, one.groups, strict=True)}
     first = {
         size: next((s.name for s in settings if any(one.images for one in of[s.name, size])), settings[0].name)
@@ -290,21 +310,22 @@ def study_networks(results: Sequence[Result], *, notes: Sequence[str] = (), seed
         own = of[setting.name, size]
         beside = (first[size], size) if len(settings) > 1 else (setting.name, sizes[-1])
         images = _over_seeds(own)
-        scores = _scores(images, [owner[image.name] for image in images], seed)
+        found = _scores(images, [owner[image.name] for image in images], seed)
         same = beside == (setting.name, size)
         gains = {} if same else _gains(values[beside], values[setting.name, size], owner, seed)
         told = beside[0] if len(settings) > 1 else f"{beside[1] or 'all'} images"
         against = told if gains else ""
         done = [one for one in own if one.state == "done"]
         rows.append(
-            Row(setting, size, len(done), len(own), len(images), scores, _spread(done), against, gains, math.nan,
+            Row(setting, size, len(done), len(own), len(images), found, _spread(done), against, gains, math.nan,
                 _mean_cost(done))
         )  # fmt: skip
     p_values = holm([row.gains[MEAN_IOU].p_value if MEAN_IOU in row.gains else math.nan for row in rows])
     rows = [dataclasses.replace(row, adjusted=float(p)) for row, p in zip(rows, p_values, strict=True)]
-    varied = _varied({one.run.setting.name: one.run for one in results})
+    varied = _varied({one.run.setting.name: one.run for one in results if not one.run.setting.peer})
     unit = "image" if all(group == name for name, group in owner.items()) else "group"
-    return NetworkStudy(tuple(rows), tuple(results), varied, unit, len(set(owner.values())), tuple(notes))
+    n_groups = len(set(owner.values()))
+    return NetworkStudy(tuple(rows), tuple(results), varied, unit, n_groups, tuple(notes), keys[len(COMPARED) :])
 
 
 def _varied(runs: Mapping[str, Run]) -> tuple[str, ...]:
@@ -314,7 +335,7 @@ def _varied(runs: Mapping[str, Run]) -> tuple[str, ...]:
     return tuple(name for name, own in values.items() if len(own) > 1)
 
 
-def _values(results: Sequence[Result]) -> dict[str, dict[tuple[str, int], float]]:
+def _values(results: Sequence[Result], keys: Sequence[str]) -> dict[str, dict[tuple[str, int], float]]:
     """Return the compared scores by image and seed."""
     images = same_classes([image for one in results for image in one.images])
     seeds = [one.run.seed for one in results for _ in one.images]
@@ -323,7 +344,7 @@ def _values(results: Sequence[Result]) -> dict[str, dict[tuple[str, int], float]
             (image.name, seed): image.values[family].get(name, math.nan)
             for image, seed in zip(images, seeds, strict=True)
         }
-        for key in COMPARED
+        for key in keys
         for family, _, name in [key.partition(".")]
     }
 
@@ -354,7 +375,7 @@ def _scores(images: Sequence[ImageScores], groups: Sequence[str], seed: int) -> 
 def _spread(done: Sequence[Result]) -> float:
     """Return the standard deviation over seeds of the mean IoU over all images that any seed held out."""
     of: dict[int, dict[str, float]] = {}
-    for (image, seed), value in _values(done)[MEAN_IOU].items():
+    for (image, seed), value in _values(done, [MEAN_IOU])[MEAN_IOU].items():
         of.setdefault(seed, {})[image] = value
     most = max((len(own) for own in of.values()), default=0)
     means = [np.mean(list(own.values())) for own in of.values() if len(own) == most]
@@ -369,7 +390,7 @@ def _gains(
 ) -> dict[str, Difference]:
     """Return the paired differences, own minus beside, over the images that both have, mean over their seeds."""
     found = {}
-    for key in COMPARED:
+    for key in own:
         pairs: dict[str, list[tuple[float, float]]] = {}
         for at in own[key].keys() & beside[key].keys():
             pairs.setdefault(at[0], []).append((beside[key][at], own[key][at]))

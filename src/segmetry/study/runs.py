@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segmetry.batch import default_jobs
-from segmetry.cost import costed
+from segmetry.cost import costed, peak_memory
 from segmetry.evaluate.judgement import ImageScores
 from segmetry.inputs import Task
 from segmetry.io.json_file import write_json
@@ -24,9 +25,17 @@ from segmetry.segment.engine import load_model, normalise
 from segmetry.segment.network import map_names
 from segmetry.study.capacity import OutOfTimeError
 from segmetry.study.networks import Result
+from segmetry.study.peers import PEERS
 from segmetry.study.settings import Run
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.class_run import check_sides, hash_labelled, plan_classes, planned, train_classes
+from segmetry.train.class_run import (
+    check_sides,
+    hash_labelled,
+    judge_probabilities,
+    plan_classes,
+    planned,
+    train_classes,
+)
 from segmetry.train.log import read_log, time_taken
 from segmetry.train.loop import LAST, use_threads
 from segmetry.train.losses import Loss
@@ -102,6 +111,8 @@ class StudyWork:
         Processes that draw samples for a run.
     jobs : int
         Runs side by side; they share the processor's cores.
+    widths : tuple of float
+        See `segmetry.evaluate.judgement.Rules`.
     """
 
     images: Path
@@ -112,6 +123,7 @@ class StudyWork:
     device: str = "auto"
     workers: int = 1
     jobs: int = 1
+    widths: tuple[float, ...] = ()
 
     def is_done(self, task: Task) -> bool:
         """Return whether a run is done."""
@@ -153,13 +165,38 @@ class StudyWork:
         if self.jobs > 1:
             use_threads(max(1, default_jobs() // self.jobs))
         images, how = self._given(run)
+        if run.setting.peer:
+            self._do_peer(run, images, how["classes"])
+            return
         recipe = planned(run.recipe, images, run.path, self.minutes, **how)
+        how |= {"init": run.init, "progress": self._watch, "widths": self.widths}
         try:
-            model = train_classes(recipe, images, run.path, init=run.init, progress=self._watch, **how)
+            model = train_classes(recipe, images, run.path, **how)
         except OutOfTimeError:
             return
         held_out = [image for image in images if run.parts[image.name] != "train"]
         write_json(run.path / COST, self._cost(run, recipe, model, held_out[-1]))
+
+    def _do_peer(self, run: Run, images: Sequence[Labelled], classes: Sequence[str]) -> None:
+        """Let a peer learn, judge it as networks are judged, and write its cost."""
+        training = [image for image in images if run.parts[image.name] == "train"]
+        part = "test" if "test" in run.parts.values() else "check"
+        judged = [image for image in images if run.parts[image.name] == part]
+        fitted = costed(lambda: PEERS[run.setting.peer].fit(training, len(classes), run.seed))
+        memory = peak_memory()
+        verdict = judge_probabilities(map(fitted.result, judged), judged, classes, part, widths=self.widths)
+        prediction = costed(lambda: fitted.result(judged[-1])).seconds
+        run.path.mkdir(parents=True, exist_ok=True)
+        write_json(run.path / SCORES, verdict.as_dict())
+        cost = {
+            "n_training": run.n_training,
+            "seconds": fitted.seconds,
+            "memory": memory if math.isfinite(memory) else None,
+            "seconds_per_megapixel": prediction / (judged[-1].classes.size / 1e6),
+            "device": "cpu",
+            "jobs": self.jobs,
+        }
+        write_json(run.path / COST, cost)
 
     def _over(self) -> bool:
         return self.ends is not None and time.time() > self.ends
@@ -181,6 +218,7 @@ class StudyWork:
         seconds = time_taken(run.path, recipe.fit.batch)
         steps = int(log.training[-1]["step"])
         samples = steps * recipe.fit.batch
+        trained = [one for one in self._given(run)[0] if run.parts[one.name] == "train"]
         pixels = normalise(card, np.asarray(image.pixels))
         engine.maps(pixels)
         prediction = costed(lambda: engine.maps(pixels)).seconds
@@ -189,6 +227,7 @@ class StudyWork:
             "n_training": run.n_training,
             "steps": steps,
             "batch": recipe.fit.batch,
+            "epochs": samples / samples_of_epoch(recipe, trained),
             "seconds": seconds,
             "seconds_per_1000": 1000 * seconds / samples,
             "samples_per_s": samples / seconds,
@@ -200,6 +239,15 @@ class StudyWork:
             "jobs": self.jobs,
             "minutes": self.minutes,
         }
+
+
+def samples_of_epoch(recipe: ClassRecipe, images: Sequence[Labelled]) -> float:
+    """Return how many samples hold as many pixels as the images together."""
+    o = recipe.samples
+    if not o.side:
+        return len(images)
+    planes = o.planes if images[0].classes.ndim == 3 else 1
+    return sum(image.classes.size for image in images) / (planes * o.side**2)
 
 
 def read_result(run: Run, state: str, error: str = "") -> Result:

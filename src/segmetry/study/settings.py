@@ -15,15 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from segmetry.errors import OptionError, RecipeError, SegmetryError, unknown_name
+from segmetry.evaluate.judgement import Rules, score_of
+from segmetry.evaluate.topology import names_by_width
 from segmetry.inputs import Task
 from segmetry.study.capacity import draw_nested
+from segmetry.study.peers import PEERS
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.recipe_file import read_yaml
 from segmetry.train.splits import deal
 
-ENTRIES = ("recipe", "data", "grid", "list", "seeds", "folds", "folds_of", "images", "minutes")
-NAME, INIT = "name", "init"
-"""Entries of a setting that are none of the recipe: what it is called, and the model that it begins with."""
+ENTRIES = tuple("recipe data grid list peers seeds folds folds_of images minutes scores widths".split())
+NAME, INIT, LEAVE_OUT = "name", "init", "leave_out"
+"""Entries of a setting that are none of the recipe: what it is called, the model that it begins with, and the groups of
+training images that it does without.
+"""
 
 _ELSEWHERE = {
     "seed": "name `seeds: [0, 1, 2]` of the study",
@@ -43,14 +48,25 @@ class Setting:
     name : str
     changes : mapping
         Entries of the recipe and their values.
+    peer : str
+        Name in `PEERS`: this and no network learns.
     """
 
     name: str
     changes: Mapping[str, Any]
+    peer: str = ""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Groups of training images that it does without."""
+        named = self.changes.get(LEAVE_OUT, [])
+        return tuple(map(str, named if isinstance(named, list) else [named]))
 
     @property
     def words(self) -> str:
         """What it changes, in words: its name unless somebody gave it another."""
+        if self.peer:
+            return PEERS[self.peer].words
         told = [f"{n.replace('_', ' ')} {words(v)}" if n != "network" else words(v) for n, v in self.changes.items()]
         return ", ".join(told) or "the recipe"
 
@@ -60,7 +76,8 @@ class Setting:
         for name, value in self.changes.items():
             is_part = dataclasses.is_dataclass(getattr(base, name, None)) and isinstance(value, Mapping)
             changes |= value if is_part else {name: value}  # the entries of a part that are not named stay
-        changes.pop(INIT, None)
+        for name in (INIT, LEAVE_OUT):
+            changes.pop(name, None)
         if changes.get("network", base.network) != base.network:
             base = dataclasses.replace(base, options={})
         try:
@@ -90,6 +107,10 @@ class StudyFile:
         Numbers of training images; None is all of them.
     minutes : float, optional
         That each run may take; without it all take the steps of their recipe.
+    scores : tuple of str
+        Full names of scores that are told and compared besides.
+    widths : tuple of float
+        See `segmetry.evaluate.judgement.Rules`.
     """
 
     path: Path
@@ -101,6 +122,8 @@ class StudyFile:
     folds_of: int = 5
     sizes: tuple[int | None, ...] = (None,)
     minutes: float | None = None
+    scores: tuple[str, ...] = ()
+    widths: tuple[float, ...] = ()
 
     @property
     def repeats(self) -> list[tuple[int, int | None]]:
@@ -111,12 +134,17 @@ class StudyFile:
         """Return plain data for JSON."""
         return {
             "file": str(self.path),
-            "settings": [{"name": one.name, "changes": dict(one.changes)} for one in self.settings],
+            "settings": [
+                {"name": one.name, "changes": dict(one.changes)} | ({"peer": one.peer} if one.peer else {})
+                for one in self.settings
+            ],
             "seeds": list(self.seeds),
             "folds": list(self.folds),
             "folds_of": self.folds_of,
             "images": [size or "all" for size in self.sizes],
             "minutes": self.minutes,
+            "scores": list(self.scores),
+            "widths": list(self.widths),
         }
 
 
@@ -146,12 +174,14 @@ def read_study(path: Path) -> StudyFile:
         Path(path),
         recipe=entries.get("recipe") or {},
         data=entries.get("data") or {},
-        settings=tuple(_settings(entries)),
+        settings=(*_peers(entries.get("peers", [])), *_settings(entries)),
         seeds=_whole_numbers("seeds", entries.get("seeds", [0])),
         folds=_whole_numbers("folds", folds, empty=True),
         folds_of=n_folds,
         sizes=_sizes(entries.get("images", ["all"])),
         minutes=minutes,
+        scores=_scores(entries),
+        widths=_widths(entries),
     )
     if wrong := [k for k in found.folds if k >= n_folds]:
         raise OptionError(f"folds: {wrong[0]} is none of {n_folds} folds, which are counted from 0; see folds_of.")
@@ -173,6 +203,35 @@ def _sizes(values: Any) -> tuple[int | None, ...]:
     if list(numbers) != sorted(numbers) or listed.count("all") > 1 or "all" in listed[:-1]:
         raise OptionError(f"images: write numbers of training images, rising, such as [1, 2, 5, all]; got {values!r}.")
     return (*numbers, *([None] if "all" in listed else []))
+
+
+def _scores(entries: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the full names of the scores that are asked for, and of those that widths bring."""
+    named = entries.get("scores", [])
+    if not isinstance(named, list):
+        raise OptionError(f"scores: write names of scores, such as [cldice, precision]; got {named!r:.60}.")
+    names = [str(name) if str(name).partition("[")[0].count(".") else f"semantic.{name}" for name in named]
+    for name in names:
+        score_of(name, "semantic")
+    widths = _widths(entries)
+    return tuple(dict.fromkeys(names + [f"semantic.{name}" for name in (names_by_width(widths) if widths else ())]))
+
+
+def _widths(entries: Mapping[str, Any]) -> tuple[float, ...]:
+    named = entries.get("widths", [])
+    if not isinstance(named, list) or not all(isinstance(w, int | float) for w in named):
+        raise OptionError(f"widths: write widths in px, such as [3, 6]; got {named!r:.60}.")
+    return Rules("semantic", widths=tuple(map(float, named))).widths
+
+
+def _peers(names: Any) -> list[Setting]:
+    """Return the peers as settings: they come first, so that networks are compared with them."""
+    if not isinstance(names, list):
+        raise OptionError(f"peers: write names, such as [{next(iter(PEERS))}]; got {names!r:.60}.")
+    for name in names:
+        if name not in PEERS:
+            raise unknown_name("peer", str(name), PEERS)
+    return [Setting(PEERS[name].words, {}, name) for name in dict.fromkeys(names)]
 
 
 def _settings(entries: Mapping[str, Any]) -> list[Setting]:
@@ -265,7 +324,7 @@ class Run(Task):
     def value(self, name: str) -> Any:
         """Return the value of an entry: that of the setting, else that of its recipe."""
         changes = self.setting.changes
-        return number(changes.get(name) if name in (INIT, *changes) else self.recipe.entry(name))
+        return number(changes.get(name) if name in (INIT, LEAVE_OUT, *changes) else self.recipe.entry(name))
 
     @property
     def words(self) -> str:
@@ -314,8 +373,12 @@ def plan_runs(
         training images than asked for.
     """
     recipes = {one.name: one.recipe(base) for one in study.settings}
-    for a, b in itertools.combinations(study.settings, 2):
-        if recipes[a.name] == recipes[b.name] and init_of(a) == init_of(b):
+    for one in study.settings:
+        if unknown := [group for group in one.left_out if group not in groups]:
+            raise unknown_name("group of images", unknown[0], sorted(set(groups)))
+    for a, b in itertools.combinations([one for one in study.settings if not one.peer], 2):
+        alike = init_of(a) == init_of(b) and set(a.left_out) == set(b.left_out)
+        if recipes[a.name] == recipes[b.name] and alike:
             raise OptionError(f"{a.name!r} and {b.name!r} are the same recipe; leave one out.")
     runs = []
     for seed, fold in study.repeats:
@@ -325,11 +388,14 @@ def plan_runs(
             raise OptionError(f"split: {split} holds no image out, and settings are compared on those held out.")
         training = [i for i, part in enumerate(parts) if part == "train"]
         for size, drawn in zip(study.sizes, _draw(training, groups, study.sizes, seed, fold or 0), strict=True):
-            used = {name: parts[i] for i, name in enumerate(names) if parts[i] != "train" or i in drawn}
             for one in study.settings:
+                taken = {i for i in drawn if groups[i] not in one.left_out}
+                used = {name: parts[i] for i, name in enumerate(names) if parts[i] != "train" or i in taken}
                 recipe = recipes[one.name].changed({"seed": seed, "split": "as listed"})
                 init = init_of(one)
-                data = [recipe.as_dict(), identity(recipe, list(used), init), list(used.values()), study.minutes]
+                what = [one.peer, seed] if one.peer else recipe.as_dict()
+                data: list[Any] = [what, identity(recipe, list(used), init), list(used.values())]
+                data += [None if one.peer else study.minutes, *([study.widths] if study.widths else [])]
                 key = hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:8]
                 folder = _folder(work, one.name, size, seed, fold, key)
                 runs.append(Run(work / folder, folder, one, recipe, size, seed, fold, used, init))
