@@ -3,67 +3,29 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
 
 from segmetry.cost import peak_memory, reset_peak_memory
-from segmetry.errors import OptionError, SegmetryError, unknown_name
+from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
 from segmetry.train.log import LOG
 from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
+from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 LAST = "last.npz"
 BEST = "best.npz"
-
-
-class Task(Protocol):
-    """What is trained: a network, samples by number, a loss, and what is told of the network now and then."""
-
-    def build(self) -> nn.Module:
-        """Return a fresh network."""
-
-    def sample(self, number: int) -> dict[str, np.ndarray]:
-        """Return training sample `number`; the same number gives the same sample."""
-
-    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what is minimised, and its parts for the log."""
-
-    def check(self, network: nn.Module, device: torch.device) -> dict[str, Any]:
-        """Return scores of a network in evaluation mode on data that it is not trained on; ``score`` tells better from
-        worse. ``looks``, if there, is no score but what `segmetry.train.looks.keep_look` keeps.
-        """
-
-
-class _Samples(Dataset):
-    def __init__(self, task: Task, start: int, stop: int) -> None:
-        self.task, self.start, self.stop = task, start, stop
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-        return self.task.sample(self.start + i)
-
-
-def _one_thread(_: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
 
 
 def use_threads(n: int) -> None:
@@ -94,9 +56,9 @@ def fit(
     workers : int
         Processes that draw samples; 0 draws them in this one.
     device : str
-        See `make_fabric`.
+        See `segmetry.train.stepping.make_fabric`.
     progress : callable, optional
-        Told the step, the number of steps, and the latest losses.
+        Told the step, the number of steps, and the latest entry of the log, after what belongs to that step was saved.
     stop_after : int, optional
         Stop after so many steps in all, as a kill would.
 
@@ -109,8 +71,7 @@ def fit(
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     torch.manual_seed(options.seed)
-    network = task.build().to(fabric.device, memory_format=torch.channels_last)
-    optimiser = make_optimiser(network, options)
+    network, optimiser = begin(task, options, fabric)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     done, course = 0, Course()
     if (folder / LAST).exists():
@@ -122,8 +83,7 @@ def fit(
     sums: dict[str, Tensor] = {}
     since, began = done, time.monotonic()
     last = min(options.steps, stop_after or options.steps)
-    batches = _batches(task, options, done, workers, fabric)
-    network.train()
+    drawn = batches(task, options, done, options.steps, workers=workers, fabric=fabric)
     _reset_peak(fabric.device)
     with (folder / LOG).open("a", encoding="utf-8") as log:
 
@@ -136,19 +96,13 @@ def fit(
         for step in range(done, last):
             if course.over(options):
                 break
-            _freeze(network, options, step)
-            batch = next(batches)
+            freeze(network, options, step)
             for group in optimiser.param_groups:
                 group["lr"] = options.learning_rate * _share(step, options, course)
-            loss, parts = task.loss(wrapped, batch)
-            fabric.backward(loss)
-            if options.clip:
-                fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=options.clip, error_if_nonfinite=False)
-            wrapped_optimiser.step()
-            wrapped_optimiser.zero_grad(set_to_none=True)
+            losses = take_step(task, wrapped, wrapped_optimiser, next(drawn), options, fabric)
             _update(average, network, options.average, step)
-            for name, value in (("loss", loss), *parts.items()):
-                sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.detach()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value
             now, at_end = time.monotonic(), step + 1 == last
             to_check = at_end or bool(options.check_every and (step + 1) % options.check_every == 0)
             to_save = to_check or now - saved > options.save_every
@@ -163,8 +117,6 @@ def fit(
                     "memory": _peak(fabric.device),
                 }
                 write(entry)
-                if progress:
-                    progress(step + 1, options.steps, entry)
                 sums, since, began, shown = {}, step + 1, now, now
             if to_save:
                 if to_check or not options.check_every:
@@ -179,6 +131,8 @@ def fit(
                     _save(folder / LAST, network, optimiser, average, step + 1, course)
                 saved = time.monotonic()
                 began += saved - now
+            if shown == now and progress:
+                progress(step + 1, options.steps, entry)
     if options.keep == "best" and (folder / BEST).exists():
         average = load_arrays(folder / BEST)
     return _averaged(task, average, fabric.device)
@@ -218,37 +172,6 @@ class Course:
         return bool(options.patience) and self.worse >= options.patience
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Return what runs a network on this machine's devices.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"`` is a GPU where there is one; ``"cpu"``, ``"cuda"``, ``"mps"``; ``"cuda:4"`` is four of them.
-    precision : str
-        Of `FitOptions`.
-
-    Raises
-    ------
-    OptionError
-        If there is no such device here.
-    """
-    from lightning_fabric import Fabric  # takes seconds, so not before something is fitted
-
-    kind, _, number = device.partition(":")
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in there:
-        raise unknown_name("device", kind, there)
-    if not there[kind]:
-        known = ", ".join(name for name, is_there in there.items() if is_there)
-        raise OptionError(f"device: this machine has no {kind}, or torch was built without it; there are: {known}.")
-    if number and not (number.isdigit() and int(number)):
-        raise OptionError(f"device: write {kind}:4 for four devices, got {device!r}.")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of its precision each time
-    named: Any = precision  # one of Fabric's names, which `FitOptions` does not know
-    return Fabric(accelerator=kind, devices=int(number or 1), precision=named)
-
-
 def _device_words(fabric: Fabric) -> str:
     """Return what runs the network, as a report names it."""
     if fabric.device.type != "cuda":
@@ -277,32 +200,12 @@ def _averaged(task: Task, average: dict[str, Tensor], device: Any) -> nn.Module:
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
-def make_optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    """Return the optimiser of a network; norms and biases do not decay."""
-    decays = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if options.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=0.9, nesterov=True)
-    kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=options.learning_rate)
-
-
 def _share(step: int, options: FitOptions, course: Course) -> float:
     """Return the share of the learning rate at a step."""
     rise = min(1.0, (step + 1) / (options.warmup + 1))
     if options.schedule == "cosine":
         return rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
     return rise * 0.5**course.halved if options.schedule == "plateau" else rise
-
-
-def _freeze(network: nn.Module, options: FitOptions, step: int) -> None:
-    """Let the encoder stand still, its statistics too, while it is frozen."""
-    if not options.freeze:
-        return
-    encoder = network.get_submodule("encoder")
-    frozen = options.freeze < 0 or step < options.freeze
-    encoder.requires_grad_(not frozen).train(not frozen)
 
 
 def _refuse_nonfinite(entry: dict[str, Any], folder: Path) -> None:
@@ -324,25 +227,6 @@ def _update(average: dict[str, Tensor], network: nn.Module, decay: float, step: 
     for k, v in average.items():
         if not v.is_floating_point():
             v.copy_(state[k])
-
-
-def batch_of(samples: Sequence[dict[str, np.ndarray]], device: torch.device) -> dict[str, Tensor]:
-    """Return samples as the batch that a loss takes."""
-    batch: dict[str, Tensor] = default_collate(samples)
-    return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _batches(task: Task, options: FitOptions, done: int, workers: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
-    loader = DataLoader(
-        _Samples(task, done * options.batch, options.steps * options.batch),
-        batch_size=options.batch // fabric.world_size,
-        num_workers=workers,
-        drop_last=True,
-        worker_init_fn=_one_thread if workers else None,
-        prefetch_factor=4 if workers else None,
-        pin_memory=fabric.device.type == "cuda",
-    )
-    return iter(fabric.setup_dataloaders(loader))
 
 
 def _save(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from segmetry.train.loop import Task
+    from segmetry.train.stepping import Task
 
 
 def random_keep(dropout: Sequence[tuple[int, float]], rng: np.random.Generator) -> np.ndarray:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-
-import torch
+from statistics import median
 
 from segmetry.errors import OptionError
-from segmetry.train.loop import Task, batch_of, make_fabric, make_optimiser
 from segmetry.train.options import FitOptions
+from segmetry.train.stepping import Task, batch_of, begin, make_fabric, take_step
 
 TIMED = 3
 """Steps that are timed at least."""
@@ -49,7 +48,7 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
         Its number of steps has no part in this.
     minutes : float
     device : str
-        See `segmetry.train.loop.make_fabric`.
+        See `segmetry.train.stepping.make_fabric`.
     workers : int
         Processes that draw samples, beside the one that learns.
 
@@ -61,12 +60,11 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     Notes
     -----
     The network of these steps is thrown away. With workers, samples are drawn while the network learns, else in turn.
+    Medians are taken, as the mean of a few times would be that of whatever else the machine did.
     """
     fabric = make_fabric(device, options.precision)
-    network = task.build().to(fabric.device, memory_format=torch.channels_last)
-    optimiser = make_optimiser(network, options)
-    wrapped, stepping = fabric.setup(network, optimiser)
-    network.train()
+    network, optimiser = begin(task, options, fabric)
+    wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     draws: list[float] = []
     learns: list[float] = []
     began = time.monotonic()
@@ -76,15 +74,12 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
         batch = batch_of([task.sample(number + k) for k in range(options.batch)], fabric.device)
         number += options.batch
         drawn = time.monotonic()
-        loss, _ = task.loss(wrapped, batch)
-        fabric.backward(loss)
-        stepping.step()
-        stepping.zero_grad(set_to_none=True)
-        float(loss.detach())  # waits for the device
+        losses = take_step(task, wrapped, wrapped_optimiser, batch, options, fabric)
+        float(losses["loss"])  # waits for the device
         draws.append(drawn - start)
         learns.append(time.monotonic() - drawn)
     # The first step allocates and compiles.
-    draw, learn = (sum(times[1:]) / len(times[1:]) for times in (draws, learns))
+    draw, learn = (median(times[1:]) for times in (draws, learns))
     step = max(draw / workers, learn) if workers else draw + learn
     start = time.monotonic()
     task.check(network.eval(), fabric.device)

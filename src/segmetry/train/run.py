@@ -20,11 +20,12 @@ from segmetry.train.calibrate import calibration, score_examples
 from segmetry.train.crops import Crops
 from segmetry.train.data import Example, hash_examples, pack, unpack
 from segmetry.train.log import time_taken
-from segmetry.train.loop import Task, fit
+from segmetry.train.loop import fit
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.run_folder import MODEL, RECIPE, claim
 from segmetry.train.splits import folds
+from segmetry.train.stepping import Task
 
 SCENES = "scenes.npz"
 
