@@ -97,6 +97,29 @@ def test_an_image_without_particles_teaches_the_seed_map_only():
     assert (empty.grad[:, :4] == 0).all()
 
 
+def kept_bytes(n):
+    """Return how many bytes the loss keeps for its slope, of n particles that have the whole image near to them."""
+    labels = np.zeros((1, 64, 64), np.int64)
+    labels[0, 0, :n] = np.arange(1, n + 1)
+    maps = torch.zeros(1, 5, 64, 64).requires_grad_()  # sigma 0: a particle is as wide as the image
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = tensor, storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        value = loss(maps, labels).total
+    assert value.requires_grad
+    return sum(size for _, size in kept.values())
+
+
+def test_a_wide_particle_costs_little_memory():
+    # What is of the size of the particle, beside two masks that autograd does not count; 50 bytes a pixel without.
+    assert (kept_bytes(40) - kept_bytes(20)) / 20 < 64 * 64
+
+
 def test_the_slope_is_that_of_finite_differences():
     maps, labels = scene(2)
     from segmetry.train.bpartis_loss import bpartis_loss

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from segmetry.train.losses.lovasz import lovasz_hinge
 
@@ -80,16 +81,27 @@ def _image_loss(maps: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         spread = spread + (own_sigma - s.detach()).square().mean()
         scale = torch.exp(SHARPNESS * s)
         with torch.no_grad():
-            near = _distance(embedding, centre, scale) < -math.log(torch.finfo(maps.dtype).eps)
+            distance = _distance(embedding, centre, scale)
+            near = distance < -math.log(torch.finfo(maps.dtype).eps)
             near[own] = True
-            index = near.nonzero().squeeze(1)
-        phi = torch.exp(-_distance(embedding[:, index], centre, scale))
-        mine = flat[index] == k
-        instance = instance + lovasz_hinge(2 * phi[None] - 1, mine[None], torch.ones_like(mine)[None])[0]
-        foreground = foreground + (seed[own] - phi[mine].detach()).square().sum()
+            mine = flat == k
+        # A crowded image whose sigmas are still wide has most pixels near each of its particles, and what the slopes
+        # need of all particles together would take tens of gigabytes: it is made again when it is needed.
+        instance = instance + checkpoint(
+            _hinge, embedding, centre, scale, near, mine, use_reentrant=False, preserve_rng_state=False
+        )
+        foreground = foreground + (seed[own] - torch.exp(-distance[own])).square().sum()
     n = max(len(particles), 1)
     background = (seed.square() * (flat == 0)).sum()
     return instance / n, spread / n, (background + FOREGROUND_WEIGHT * foreground) / flat.numel()
+
+
+def _hinge(embedding: Tensor, centre: Tensor, scale: Tensor, near: Tensor, mine: Tensor) -> Tensor:
+    """Return the hinge of a particle with the pixels `mine` (P,), of the pixels `near` (P,) alone."""
+    index = near.nonzero().squeeze(1)
+    phi = torch.exp(-_distance(embedding[:, index], centre, scale))
+    member = mine[index][None]
+    return lovasz_hinge(2 * phi[None] - 1, member, torch.ones_like(member))[0]
 
 
 def _distance(embedding: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
