@@ -11,12 +11,11 @@ import numpy as np
 
 from segmetry.errors import ImageError, LabelError, OptionError, ShapeMismatchError
 from segmetry.io.labels import read_labels
-from segmetry.io.read import read_channels
+from segmetry.io.read import Channels, read_together
 from segmetry.layouts import LabelledFiles, find_labelled
 from segmetry.partners import read_groups, some_names
 from segmetry.train.augment import IGNORED
 from segmetry.train.samples import Labelled
-from segmetry.types import Image
 from segmetry.units import convert
 
 IN_MEMORY = 2**30
@@ -51,20 +50,6 @@ class LabelledSet:
     classes: Mapping[int, str]
     parts: tuple[str, ...]
     notes: tuple[str, ...] = ()
-
-
-class Channels(tuple[np.ndarray, ...]):
-    """Channels (C, ...) that stay in their files: an array of them all would read them."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array that they would be."""
-        return (len(self), *self[0].shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the array that they would be."""
-        return np.result_type(*self)
 
 
 def load_labelled(
@@ -146,21 +131,22 @@ def _read(
     files: LabelledFiles, group: str, numbers: _Numbers, on_disk: set[Path], *, planes: bool
 ) -> tuple[Labelled, list[str]]:
     """Return an image with its labels, and what its readers said."""
-    channels = [image for path in files.images for image in read_channels(path, mapped=path in on_disk)]
+    image = read_together(files.images, mapped=on_disk)
     truth = read_labels(files.labels)
-    _check_shapes(files, channels, truth.values.shape)
-    if channels[0].axes[0] not in "ZY" and not planes:
-        raise ImageError(
-            f"{files.images[0]}: is a series ({channels[0].axes}), not a volume; learn from its planes, each for "
-            "itself (planes)."
+    if truth.values.shape != image.shape:
+        raise ShapeMismatchError(
+            f"{files.labels}: the labels are {_by(truth.values.shape)}, the image {files.images[0]} "
+            f"{_by(image.shape)}; undo the resizing, or crop both to the same window."
         )
-    lengths = [image.calibration for image in channels] + [truth.calibration]
-    known = next((length for length in lengths if length.known), None)
+    if image.axes[0] not in "ZY" and not planes:
+        raise ImageError(
+            f"{files.images[0]}: is a series ({image.axes}), not a volume; learn from its planes, each for itself "
+            "(planes)."
+        )
+    known = next((length for length in (image.calibration, truth.calibration) if length.known), None)
     spacing = tuple(convert(side, known.unit, "nm") for side in known.spacing) if known else ()
-    arrays = [image.pixels for image in channels]
-    pixels = Channels(arrays) if on_disk.intersection(files.images) else np.stack(arrays)
-    image = Labelled(files.name, group, pixels, numbers.of(truth.values, files.labels), spacing)
-    return image, list(dict.fromkeys(note for channel in channels for note in channel.notes))
+    numbered = numbers.of(truth.values, files.labels)
+    return Labelled(files.name, group, image.channels, numbered, spacing), list(image.notes)
 
 
 class _Numbers:
@@ -255,21 +241,6 @@ def _on_disk(paths: Sequence[Path]) -> set[Path]:
     """Return the files that are not to be read into memory."""
     sizes = {path: path.stat().st_size for path in paths}
     return set(sorted(sizes, key=sizes.__getitem__)[-MOST_MAPPED:]) if sum(sizes.values()) > IN_MEMORY else set()
-
-
-def _check_shapes(files: LabelledFiles, channels: Sequence[Image], labels: tuple[int, ...]) -> None:
-    first, shape = files.images[0], channels[0].shape
-    for image in channels:
-        if image.shape != shape and image.source:
-            raise ShapeMismatchError(
-                f"{image.source.path}: this channel is {_by(image.shape)}, that of {first} {_by(shape)}; "
-                "all channels of an image have one shape."
-            )
-    if labels != shape:
-        raise ShapeMismatchError(
-            f"{files.labels}: the labels are {_by(labels)}, the image {first} {_by(shape)}; "
-            "undo the resizing, or crop both to the same window."
-        )
 
 
 def _check_alike(images: Sequence[Labelled], *, planes: bool) -> None:

@@ -17,7 +17,7 @@ from segmetry.errors import ImageError, OptionError, ReadError, SegmetryError, S
 from segmetry.io.model_folder import Card, write_model_folder
 from segmetry.io.onnx_bytes import cut_before, refuse_outside_files
 from segmetry.segment.dropout import draw_keep
-from segmetry.segment.engine import load_model, normalise, tile_within
+from segmetry.segment.engine import by_window, load_model, normalise, tile_within
 
 
 @pytest.fixture
@@ -62,6 +62,25 @@ def test_a_halo_that_is_too_small_would_show(model):
     short = replace(model, card=replace(model.card, receptive_radius=0))
     pixels = noise(41, 67)
     assert np.abs(short.maps(pixels, tile=8) - model.maps(pixels, tile=8)).max() > 0.1
+
+
+def test_an_image_in_units_is_that_of_its_windows(kernel):
+    how = {"kind": "measured", "mean": [3.0, 7.0], "sd": [2.0, 5.0], "coordinates": True}
+    card = tiny_onnx.tiny_card(tiny_onnx.weights(channels=4), normalisation=how)
+    raw = np.random.default_rng(0).integers(0, 20, (2, 23, 31)).astype(np.uint16)
+    raw_copy, image = raw.copy(), by_window(card, raw)
+    whole = normalise(card, raw)
+    wanted = [
+        (raw[0] - 3.0) / 2,
+        (raw[1] - 7.0) / 5,
+        *np.meshgrid(*(np.linspace(-1, 1, n) for n in (23, 31)), indexing="ij"),
+    ]
+    np.testing.assert_allclose(whole, wanted, atol=1e-6)
+    assert image.shape == whole.shape
+    for place in np.ndindex(3, 3):
+        window = tuple(slice(9 * p, min(9 * p + 11, n)) for p, n in zip(place, (23, 31), strict=True))
+        np.testing.assert_array_equal(image[(slice(None), *window)], whole[(slice(None), *window)])
+    np.testing.assert_array_equal(raw, raw_copy)
 
 
 def test_masks_multiply_and_stay_apart(model):

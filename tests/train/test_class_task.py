@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from segmetry.io.read import Channels  # noqa: E402
+from segmetry.segment import engine  # noqa: E402
 from segmetry.train.augment import IGNORED, AugmentOptions  # noqa: E402
 from segmetry.train.class_task import ClassTask  # noqa: E402
 from segmetry.train.loop import fit  # noqa: E402
@@ -87,6 +89,34 @@ def test_whole_images_are_predicted_in_exact_tiles():
     with torch.no_grad():
         whole = network(torch.from_numpy(padded), torch.ones(1, made.card.n_keep)).numpy()[0, :, :150, :90]
     np.testing.assert_allclose(made.predict(network, torch.device("cpu"), image), whole, atol=1e-5)
+
+
+class Disk(np.ndarray):
+    """An array that remembers the largest part of it that was taken."""
+
+    largest = 0
+
+    def __array_finalize__(self, other):
+        if other is not None:
+            Disk.largest = max(Disk.largest, self.size)
+
+
+@pytest.mark.parametrize("shape", [(150, 90), (8, 12, 64)])
+def test_images_on_the_disk_are_predicted_tile_by_tile(shape, monkeypatch):
+    classes = (np.indices(shape).sum(axis=0) // 15 % 3).astype(np.uint8)
+    volume = Labelled("v", "v", classes[None].astype(np.float32), classes)
+    name, depth = ("unet", 2) if len(shape) == 2 else ("unet3d", 1)
+    coordinates = len(shape) == 2
+    options = {"width": 2, "depth": depth}
+    made = task(images=[volume], held_out=[volume], network=name, options=options, coordinates=coordinates)
+    network = made.build().eval()
+    whole = made.predict(network, torch.device("cpu"), volume.pixels)
+    monkeypatch.setattr(engine, "tile_within", lambda card, sides, memory: (60, *sides[1:-1], 60))
+    on_disk = Channels([volume.pixels[0].view(Disk)])
+    Disk.largest = 0
+    tiled = made.predict(network, torch.device("cpu"), on_disk)
+    assert 0 < Disk.largest < volume.pixels.size
+    np.testing.assert_allclose(tiled, whole, atol=1e-5 * np.abs(whole).max())  # other kernels for other sizes
 
 
 def test_a_network_starts_from_given_weights():

@@ -7,13 +7,13 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from segmetry.errors import CalibrationError, ImageError, ReadError, SegmetryError
+from segmetry.errors import CalibrationError, ImageError, ReadError, SegmetryError, ShapeMismatchError
 from segmetry.io.formats import FORMATS, HEAD, Format, find_format, readable, stem_of, what_is_it
 from segmetry.io.quiet import quiet
 from segmetry.io.sidecar import read_sidecar
@@ -92,6 +92,76 @@ def read_channels(path: str | os.PathLike[str], *, mapped: bool = False) -> tupl
         return tuple(_image(source, kind, one, None, mapped=mapped) for one in _channels(stored))
 
     return decode(path, None, images, mapped=mapped)
+
+
+class Channels(tuple[np.ndarray, ...]):
+    """Channels (C, ...) that stay in their files: an array of them all would read them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that they would be."""
+        return (len(self), *self[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the array that they would be."""
+        return np.result_type(*self)
+
+
+def read_together(paths: Sequence[str | os.PathLike[str]], *, mapped: Container[Path] = ()) -> Image:
+    """Return the image whose channels are in some files: in their order, all channels of each.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    mapped : container of Path
+        Files whose pixels stay on the disk, see `read_channels`; if there are any, `Image.channels` are `Channels`.
+
+    Returns
+    -------
+    image : Image
+        The first channel, with all of them as `Image.channels`. The pixel size is that of the first channel that has
+        one, and the hash of the source that of all files.
+
+    Raises
+    ------
+    ReadError
+        As `read` does.
+    ShapeMismatchError
+        If the channels differ in shape.
+    """
+    files = [Path(path) for path in paths]
+    channels = [image for path in files for image in read_channels(path, mapped=path in mapped)]
+    first = channels[0]
+    for image in channels:
+        if image.shape != first.shape:
+            raise ShapeMismatchError(
+                f"{_path(image)}: this channel is {_by(image.shape)}, that of {_path(first)} {_by(first.shape)}; "
+                "all channels of an image have one shape."
+            )
+    arrays = [image.pixels for image in channels]
+    stack = Channels(arrays) if any(path in mapped for path in files) else np.stack(arrays)
+    hashes = {_path(image): image.source.sha256 for image in channels if image.source}
+    return first.replace(
+        pixels=stack[0],
+        channels=stack,
+        calibration=next((i.calibration for i in channels if i.calibration.known), first.calibration),
+        source=first.source and dataclasses.replace(first.source, sha256=joint_hash(list(hashes.values()))),
+        notes=tuple(dict.fromkeys(note for image in channels for note in image.notes)),
+    )
+
+
+def joint_hash(hashes: Sequence[str]) -> str:
+    """Return the SHA-256 that stands for several files: of one its own, else that of theirs in their order."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _path(image: Image) -> Path | None:
+    return image.source.path if image.source else None
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _channels(stored: Stored) -> list[Stored]:

@@ -24,7 +24,7 @@ from segmetry.io.json_file import plain, write_json
 from segmetry.io.model_folder import write_model_folder
 from segmetry.nets.export import Exported, export
 from segmetry.nets.table import NETWORKS
-from segmetry.segment.engine import Model, load_model, normalise
+from segmetry.segment.engine import Model, by_window, load_model
 from segmetry.segment.network import map_names, probabilities
 from segmetry.train.augment import IGNORED
 from segmetry.train.class_recipe import ClassRecipe
@@ -275,7 +275,7 @@ def _probabilities(model: Model, images: Sequence[Labelled]) -> Iterator[np.ndar
 
 
 def _logits(model: Model, image: Labelled) -> np.ndarray:
-    maps = model.maps(normalise(model.card, np.asarray(image.pixels)))
+    maps = model.maps(by_window(model.card, image.pixels))
     return maps[: len(map_names(model.card.classes))]
 
 

@@ -14,7 +14,7 @@ from segmetry.io.card import Card
 from segmetry.nets.export import receptive_radius
 from segmetry.nets.table import build_network
 from segmetry.segment.dropout import draw_keep
-from segmetry.segment.engine import Model, normalise
+from segmetry.segment.engine import Model, by_window
 from segmetry.segment.network import map_names, probabilities
 from segmetry.train.augment import IGNORED
 from segmetry.train.class_scores import judge_classes, pool, scores
@@ -145,15 +145,18 @@ class ClassTask:
         given = torch.from_numpy(maps)[None], torch.from_numpy(target)[None]
         return float(self.loss_of(*given, class_weight=self.class_weight, distance=distance).total)
 
-    def predict(self, network: nn.Module, device: torch.device, pixels: np.ndarray) -> np.ndarray:
-        """Return the maps (M, *S) of a whole image (C, *S) as it was read, in exact tiles where it is large."""
+    def predict(self, network: nn.Module, device: torch.device, pixels: Any) -> np.ndarray:
+        """Return the maps (M, *S) of an image (C, *S) as it was read, in exact tiles where it is large.
+
+        Pixels that stay on the disk are read tile by tile.
+        """
 
         def run(part: np.ndarray, keep: np.ndarray) -> Iterator[np.ndarray]:
             with torch.inference_mode():
                 given = torch.from_numpy(part).to(device), torch.from_numpy(keep).to(device)
                 yield from network(*given).float().cpu().numpy()
 
-        return Model(self.card, Path(), "torch", run).maps(normalise(self.card, np.asarray(pixels)))
+        return Model(self.card, Path(), "torch", run).maps(by_window(self.card, pixels))
 
 
 def as_target(classes: np.ndarray) -> np.ndarray:
