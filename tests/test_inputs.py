@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmetry.errors import ReadError
-from segmetry.inputs import find_inputs, name_folders, stem_of
+from segmetry.inputs import find_inputs, name_channels, name_folders, stem_of
 
 
 def touch(path: Path) -> Path:
@@ -72,6 +72,17 @@ def test_every_image_has_a_folder_of_its_own(found):
     folded = [t.folder.casefold() for t in tasks]
     assert len(set(folded)) == len(folded), "also where letters' case does not count"
     assert tasks == name_folders(paths), "the same every time"
+
+
+def test_files_of_channels_are_one_image():
+    paths = [Path(f"x/{name}") for name in ("a_0001.tif", "a_0000.tif", "b_0000.tif", "c_0000.tif", "c_0001.tif")]
+    paths += [Path("x/c.tif"), Path("y/a_0000.tif"), Path("y/a_0001.tif")]
+    found = {task.folder: task.files for task in name_channels(paths, 2)}
+    assert found["x-a"] == (paths[1], paths[0]), "in the order of their numbers"
+    assert found["y-a"] == (paths[6], paths[7])
+    assert [name for name, files in found.items() if len(files) == 1] == ["b_0000", "c_0000", "c_0001", "c"]
+    assert name_channels(paths, 1) == name_folders(paths)
+    assert all(len(task.files) == 1 for task in name_channels(paths, 3))
 
 
 def test_no_image_takes_a_name_of_the_batch():

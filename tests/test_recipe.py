@@ -113,7 +113,7 @@ def done(tmp_path):
     result = analyse(path)
     write_result(result, tmp_path / "a")
     write_numbers(result, tmp_path / "a")
-    return tmp_path / "a", path
+    return tmp_path / "a", (path,)
 
 
 class TestIsDone:
@@ -124,9 +124,9 @@ class TestIsDone:
         assert not is_done(*done, Recipe.build(options={"samples": 2}))
 
     def test_another_model_is_another_result(self, done):
-        folder, path = done
+        folder, files = done
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        assert summary["input_sha256"] == hash_file(path)
+        assert summary["input_sha256"] == hash_file(files[0])
         summary["segmentation"]["model"]["sha256"] = "0" * 64
         (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-        assert not is_done(folder, path, Recipe())
+        assert not is_done(folder, files, Recipe())

@@ -31,6 +31,7 @@ from segmetry.inputs import Task
 from segmetry.io.atomic import atomic
 from segmetry.io.exports import EXPORTS
 from segmetry.io.ome_tiff import MAPS_FILE
+from segmetry.io.read import joint_hash
 from segmetry.io.samples import SAMPLES_FILE
 from segmetry.io.tables import PHASES_FILE
 from segmetry.recipe import Recipe
@@ -64,8 +65,8 @@ def hash_file(path: Path) -> str:
         raise ReadError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = ()) -> bool:
-    """Return whether a folder holds the whole result of this file under this recipe, with the exports wanted."""
+def is_done(folder: Path, inputs: Sequence[Path], recipe: Recipe, exports: Iterable[str] = ()) -> bool:
+    """Return whether a folder holds the whole result of these files under this recipe, with the exports wanted."""
     files = (*FILES, *(EXPORTS[name].file for name in exports))
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -80,7 +81,7 @@ def is_done(folder: Path, path: Path, recipe: Recipe, exports: Iterable[str] = (
             summary["recipe_sha256"] == recipe.sha256
             and _same_model(summary["segmentation"], recipe)
             and all((folder / name).is_file() for name in files)
-            and summary["input_sha256"] == hash_file(path)
+            and summary["input_sha256"] == joint_hash([hash_file(path) for path in inputs])
         )
     except (OSError, ValueError, KeyError, TypeError, SegmetryError):
         return False

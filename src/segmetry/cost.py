@@ -12,6 +12,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+_MEMINFO = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -79,12 +81,35 @@ def reset_peak_memory() -> float:
 
 def peak_memory() -> float:
     """Return what this process held at most since the mark was reset, in MiB; nan where the system does not tell."""
-    return _read_status("VmHWM")
+    return _read_kib(_STATUS, "VmHWM")
 
 
-def _read_status(key: str) -> float:
+def available_memory() -> float:
+    """Return what this process can still take, in MiB: of the machine and of its container; nan where nobody tells."""
+    machine = _read_kib(_MEMINFO, "MemAvailable")
     try:
-        lines = _STATUS.read_text().splitlines()
+        most, held = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        files = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return machine
+    return min(machine, (most - held + int(files.get("inactive_file", 0))) / 2**20)
+
+
+def gigabytes(n_bytes: float) -> str:
+    """Return a number of bytes in words.
+
+    Examples
+    --------
+    >>> gigabytes(1.26e10), gigabytes(3.2e8)
+    ('13 GB', '0.32 GB')
+    """
+    return f"{n_bytes / 1e9:.2g} GB" if n_bytes < 99.5e9 else f"{n_bytes / 1e9:.0f} GB"
+
+
+def _read_kib(path: Path, key: str) -> float:
+    """Return an entry of one of the system's tables of memory, in MiB."""
+    try:
+        lines = path.read_text().splitlines()
     except OSError:
         return math.nan
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(key)), math.nan)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import glob
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmetry.errors import ReadError
@@ -24,10 +25,16 @@ RESERVED = frozenset("report.html regions.csv summary.json recipe.yaml run.json 
 
 @dataclass(frozen=True)
 class Task:
-    """One image to do: its file and the name of its folder."""
+    """One image to do: its file and the name of its folder; `more` are the files of its further channels."""
 
     path: Path
     folder: str
+    more: tuple[Path, ...] = field(default=(), kw_only=True)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the image."""
+        return (self.path, *self.more)
 
 
 def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
@@ -113,6 +120,39 @@ def name_folders(paths: Sequence[Path]) -> list[Task]:
         taken |= {n.casefold() for n in names}
         chosen.update(zip(group, names, strict=True))
     return [Task(path, chosen[path]) for path in paths]
+
+
+def name_channels(paths: Sequence[Path], n_channels: int) -> list[Task]:
+    """Return tasks as `name_folders` does, one for the files of so many channels of an image.
+
+    They lie in one folder and are called NAME_0000, NAME_0001, ..., as those of nnU-Net; so is the task: NAME. Other
+    files are images of their own, which may hold all channels.
+
+    Examples
+    --------
+    >>> paths = [Path(f"{name}.tif") for name in ("a_0000", "a_0001", "b_0000", "c")]
+    >>> [(task.folder, len(task.files)) for task in name_channels(paths, 2)]
+    [('a', 2), ('b_0000', 1), ('c', 1)]
+    """
+    sets: dict[Path, dict[int, Path]] = {}
+    for path in paths:
+        stem = stem_of(path.name)
+        if n_channels > 1 and (found := re.fullmatch(r"(.+)_(\d{4})", stem)):
+            whole = path.with_name(found[1] + path.name[len(stem) :])
+            sets.setdefault(whole, {})[int(found[2])] = path
+    complete = {
+        whole: [of[k] for k in range(n_channels)]
+        for whole, of in sets.items()
+        if sorted(of) == [*range(n_channels)] and whole not in paths
+    }
+    first = {files[0]: whole for whole, files in complete.items()}
+    others = {file for files in complete.values() for file in files[1:]}
+    kept = [path for path in paths if path not in others]
+    named = name_folders([first.get(path, path) for path in kept])
+    return [
+        Task(path, task.folder, more=tuple(complete[task.path][1:]) if path in first else ())
+        for path, task in zip(kept, named, strict=True)
+    ]
 
 
 def _candidates(group: Sequence[Path]) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import segmetry
+from segmetry.errors import OptionError
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.ome_tiff import MAPS_FILE, write_maps
+from segmetry.io.read import read_together
 from segmetry.io.samples import SAMPLES_FILE, write_samples
 from segmetry.io.tables import PHASES_FILE
 from segmetry.measure import (
@@ -36,7 +38,7 @@ from segmetry.measure.phases import Phase, measure_phases, phase_table
 from segmetry.measure.segmentation_share import border_of, count_sd_of, sample_tables
 from segmetry.measure.spatial import sample_centres
 from segmetry.recipe import Recipe
-from segmetry.segment import segment
+from segmetry.segment import Method, segment
 from segmetry.types import Calibration, Estimate, Image, Segmentation
 
 if TYPE_CHECKING:
@@ -172,15 +174,41 @@ class Result:
         }
 
 
-def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
+def open_image(files: Sequence[Path | str], method: Method, *, page: int | None = None) -> Image:
+    """Return the image in a file, or for a method that looks at several channels the one of all channels in some files.
+
+    Raises
+    ------
+    SegmetryError
+        If a file cannot be read, or the method looks at more than one page.
+    """
+    n_channels = method.n_channels
+    if n_channels == 1 and len(files) == 1:
+        return read(files[0], page=page)
+    if page is not None:
+        raise OptionError(f"page={page} is one channel, but {method.name} looks at {n_channels}; leave page out.")
+    image = read_together(files)
+    if (n := len(image.channels)) == 1:
+        return image
+    return image.replace(notes=(*image.notes, f"it has {n} channels: measured and shown is the first"))
+
+
+def analyse(
+    source: Path | str | Image | Sequence[Path],
+    recipe: Recipe | None = None,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+) -> Result:
     """Return everything that one image gives under a recipe.
 
     Parameters
     ----------
-    source : path or Image
-        A file that `segmetry.read` knows, or an image in memory.
+    source : path, sequence of path, or Image
+        A file that `segmetry.read` knows, the files of an image's channels, or an image in memory.
     recipe : Recipe, optional
         Default: `Recipe()`, the method ``particles`` for an image and ``otsu`` for a volume, with their defaults.
+    say : callable
+        Told before the method runs what it will take, where that is much.
 
     Raises
     ------
@@ -199,9 +227,15 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
     """
     start = time.perf_counter()
     recipe = recipe or Recipe()
-    image = source if isinstance(source, Image) else read(source, page=recipe.page)
+    if isinstance(source, Image):
+        image = source
+    else:
+        files = [source] if isinstance(source, str | Path) else source
+        image = open_image(files, recipe.method, page=recipe.page)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
     asked, recipe = recipe, recipe.for_ndim(len(image.spatial_shape))
+    if told := recipe.method.forecast(image.spatial_shape):
+        say(told)
     segmentation = segment(image, recipe.method)
     flat = image.pixels.ndim == 2
     found: dict[str, Any]
@@ -209,7 +243,7 @@ def analyse(source: Path | str | Image, recipe: Recipe | None = None) -> Result:
         found = _phases(segmentation, image, recipe)
     else:
         found = _particles(segmentation, image, recipe)
-    input_sha256 = image.source.sha256 if image.source else hash_pixels(image.pixels)
+    input_sha256 = image.source.sha256 if image.source else _hash_image(image)
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
     if segmentation.kind == "instance":
@@ -402,6 +436,10 @@ def write_numbers(result: Result, folder: Path) -> None:
     if result.samples:
         write_samples(folder / SAMPLES_FILE, result.samples)
     write_json(folder / "summary.json", result.summary())
+
+
+def _hash_image(image: Image) -> str:
+    return hash_pixels(image.pixels if image.channels is None else image.channels)
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

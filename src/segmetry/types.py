@@ -197,6 +197,8 @@ class Image:
         What else the file said: acceleration voltage, detector, date.
     ignore : bool array or None
         True where pixels are not specimen: burned-in text, scale bar, footer. Shape of the spatial axes.
+    channels : (C, ...) array or None
+        All channels, of which `pixels` is the first: what is shown and measured. None where `pixels` is all there is.
     """
 
     pixels: np.ndarray
@@ -207,6 +209,7 @@ class Image:
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     ignore: np.ndarray | None = None
+    channels: Any = None
 
     def __post_init__(self) -> None:
         if not self.axes:
@@ -230,6 +233,10 @@ class Image:
         if self.ignore is not None and self.ignore.shape != self.spatial_shape:
             raise ShapeMismatchError(
                 f"{self.name}: the mask of ignored pixels is {self.ignore.shape}, the image {self.spatial_shape}."
+            )
+        if self.channels is not None and self.channels.shape[1:] != self.pixels.shape:
+            raise ShapeMismatchError(
+                f"{self.name}: the channels are {self.channels.shape[1:]}, the first of them {self.pixels.shape}."
             )
 
     @property

@@ -1,5 +1,6 @@
 """A network for classes: the most probable class, averaged over turns, with its doubt, and warnings of the unlike."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from segmetry.batch import _same_model
 from segmetry.errors import ImageError, OptionError, ReadError
 from segmetry.io.model_folder import write_model_folder
 from segmetry.recipe import Recipe
-from segmetry.segment import segment
-from segmetry.segment.network import entropy_of, probabilities
+from segmetry.segment import engine, network, segment
+from segmetry.segment.network import Network, entropy_of, probabilities
 from segmetry.types import Calibration, Image
 
 NAMES = ("air", "grain", "rim")
@@ -135,6 +136,77 @@ def test_coordinates_are_given_to_a_network_that_wants_them(tmp_path):
     best = np.stack(np.broadcast_arrays(rows, columns, 0 * rows)).argmax(axis=0)
     away = (np.abs(rows - columns) > 0.02) & (np.abs(rows) > 0.02) & (np.abs(columns) > 0.02)
     np.testing.assert_array_equal(found.labels[away], best[away])
+
+
+COLOURS = {"kind": "measured", "mean": [100.0, 10.0, -5.0], "sd": [20.0, 2.0, 1.0]}
+
+
+@pytest.fixture
+def colours(tmp_path):
+    """A network of three channels, its weights, and an image of the kind that it learned from."""
+    kernel = tiny_onnx.weights(size=3, n_maps=3, channels=3)
+    made = tiny_onnx.tiny_card(kernel, stride=1, normalisation=COLOURS, classes=NAMES)
+    write_model_folder(tmp_path / "colours", made, tiny_onnx.tiny(kernel, stride=1))
+    mean, sd = (np.array(COLOURS[key]).reshape(3, 1, 1) for key in ("mean", "sd"))
+    channels = np.random.default_rng(4).normal(mean, sd, (3, 22, 31)).astype(np.float32)
+    return tmp_path / "colours", tiny_onnx.plain_maps((channels - mean) / sd, kernel, stride=1).argmax(0), channels
+
+
+def test_a_network_of_several_channels_gets_them_all(colours):
+    folder, labels, channels = colours
+    found = segment(Image(channels[0], channels=channels), str(folder))
+    np.testing.assert_array_equal(found.labels, labels)
+    assert not found.notes
+    strange = segment(Image(channels[0], channels=channels * [[[1]], [[1]], [[50]]]), str(folder)).notes
+    assert ["of channel 3" in note for note in strange] == [True]
+    channels[1, 4, 5] = np.nan
+    found = segment(Image(channels[0], channels=channels), str(folder))
+    assert found.labels[4, 5] == 0, "a pixel that one channel lacks is not known"
+    assert found.notes[0].startswith("1 pixels are not finite")
+
+
+def test_other_channels_are_refused_in_one_line(colours, folder):
+    of_three, _, channels = colours
+    with pytest.raises(ImageError, match="was trained on 3 channels, the image has 1; give them all in their order"):
+        segment(channels[0], str(of_three))
+    with pytest.raises(ImageError, match="was trained on 3 channels, the image has 2"):
+        segment(Image(channels[0], channels=channels[:2]), str(of_three))
+    with pytest.raises(ImageError, match="was trained on 1 channel, the image has 3; pick one of them with page"):
+        segment(Image(channels[0], channels=channels), str(folder))
+
+
+@pytest.mark.parametrize("options", [{}, {"turns": 8}, {"samples": 3}])
+def test_what_is_made_in_tiles_is_what_is_made_at_once(folder, monkeypatch, options):
+    pixels = picture(61, 45)
+    whole = segment(pixels, str(folder), options=options)
+    monkeypatch.setattr(engine, "tile_within", lambda card, shape, memory: (16, 12))
+    monkeypatch.setattr(network, "ROWS", 7)
+    tiled = segment(pixels, str(folder), options=options)
+    np.testing.assert_array_equal(tiled.labels, whole.labels)
+    for one, other in zip(tiled.samples, whole.samples, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("probability", "uncertainty", "epistemic"):
+        if (wanted := getattr(whole, name)) is not None:  # one convolution: sums in the same order
+            np.testing.assert_allclose(getattr(tiled, name), wanted, atol=1e-6)
+
+
+def test_what_will_take_much_is_said(folder, tmp_path, kernel, monkeypatch):
+    method = Network(model=str(folder))
+    assert method.forecast((4096, 4096)) == ""
+    # 20,000 squared at 4 bytes for the image and each of three results: 6.4 GB, and 1 GB for a tile at most.
+    monkeypatch.setattr(network, "available_memory", lambda: 1e6)
+    told = method.forecast((20000, 20000))
+    told = re.fullmatch(r"20000 × 20000 px in (\d+) tiles of (\d+) × (\d+) px, about (.*) GB of memory", told)
+    n, rows, columns, size = map(float, told.groups())
+    assert n * (rows - 2) * (columns - 2) <= 1.01 * 20000**2 <= 1.02 * n * rows * columns
+    assert 6.4 <= size <= 7.5
+    blind = card(kernel, classes=NAMES)
+    write_model_folder(tmp_path / "blind", replace(blind, receptive_radius=None), tiny_onnx.tiny(kernel, stride=1))
+    monkeypatch.setattr(network, "available_memory", lambda: 1000.0)
+    told = Network(model=str(tmp_path / "blind")).forecast((4096, 4096))
+    assert told.startswith(
+        "WARNING: 4096 × 4096 px in one piece, about 7 GB of memory, but 1 GB are free; this network"
+    )
 
 
 def test_what_is_no_specimen_is_background(folder):

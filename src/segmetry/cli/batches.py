@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from segmetry.batch import Outcome, Task, clear, default_jobs, is_done, run, wri
 from segmetry.cli.options import open_output
 from segmetry.cli.progress import follow
 from segmetry.errors import OptionError
-from segmetry.inputs import find_inputs, name_folders
+from segmetry.inputs import find_inputs, name_channels
 from segmetry.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class MeasureWork:
         folder = self.out / task.folder
         # Old files must not stand beside new ones, nor for an input that can no longer be read.
         clear(folder)
-        result = analyse(task.path, self.recipe)
+        result = analyse(task.files, self.recipe, say=partial(_tell, task))
         try:
             write_result(result, folder)
             for export in (EXPORTS[name] for name in self.exports):
@@ -60,13 +61,22 @@ class SegmentWork:
     out: Path
 
     def __call__(self, task: Task) -> None:
-        from segmetry.io import calibrate, read, write_labels
+        from segmetry.io import calibrate, write_labels
+        from segmetry.pipeline import open_image
         from segmetry.segment import segment
 
         recipe = self.recipe
-        image, _ = calibrate(read(task.path, page=recipe.page), scale=recipe.scale, pixel_size=recipe.pixel_size)
+        image = open_image(task.files, recipe.method, page=recipe.page)
+        image, _ = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+        if told := recipe.method.forecast(image.spatial_shape):
+            _tell(task, told)
         labels = segment(image, recipe.method).labels
         write_labels(self.out / f"{task.folder}.tif", labels, image.calibration)
+
+
+def _tell(task: Task, text: str) -> None:
+    """Say what an image will take, before it is worked on."""
+    print(f"segmetry: {task.path.name}: {text}", file=sys.stderr)
 
 
 def measure_images(
@@ -80,8 +90,8 @@ def measure_images(
     exports: tuple[str, ...] = (),
 ) -> int:
     """Measure images into `out`; return the exit code."""
-    tasks = name_folders(find_inputs(inputs))
     recipe.method.check()
+    tasks = name_channels(find_inputs(inputs), recipe.method.n_channels)
     open_output(out)
     batch, outcomes, stopped = measure_tasks(tasks, out, recipe, jobs=jobs, resume=resume, exports=exports)
     if as_json:
@@ -108,7 +118,7 @@ def measure_tasks(
     from segmetry.report import write_batch
 
     def done(task: Task) -> bool:
-        return is_done(out / task.folder, task.path, recipe, exports)
+        return is_done(out / task.folder, task.files, recipe, exports)
 
     work = MeasureWork(recipe, out, exports)
     outcomes, stopped = collect(tasks, work, jobs=jobs, done=done if resume else None)
@@ -134,7 +144,9 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 
     def number(n: int, count: dict[str, Any] | None, whole: int) -> str:
         here = count_here(count) if count and count["value"] == n else ""  # not where images were left out
-        asides = [f"in truth likely {here}"] * (here not in ("", f"{n} to {n}")) + [f"{whole} of them whole"] * (whole < n)
+        asides = [f"in truth likely {here}"] * (here not in ("", f"{n} to {n}")) + [f"{whole} of them whole"] * (
+            whole < n
+        )
         return plural(n, "particle") + (f" ({', '.join(asides)})" if asides else "")
 
     for row in batch.rows:
@@ -161,12 +173,12 @@ def _lines(batch: BatchResult) -> Iterator[str]:
 
 def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
     """Write label images into `out`; return the exit code."""
-    tasks = name_folders(find_inputs(inputs))
-    own = {task.path.resolve() for task in tasks}
+    recipe.method.check()
+    tasks = name_channels(find_inputs(inputs), recipe.method.n_channels)
+    own = {file.resolve() for task in tasks for file in task.files}
     for task in tasks:
         if (target := out / f"{task.folder}.tif").resolve() in own:
             raise OptionError(f"{target}: the labels would overwrite this image; name another output folder with -o.")
-    recipe.method.check()
     open_output(out)
     outcomes, stopped = collect(tasks, SegmentWork(recipe, out), jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]

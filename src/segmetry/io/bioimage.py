@@ -225,7 +225,7 @@ def _axes(channels: list[str], space: Mapping[str, Mapping[str, Any]]) -> list[d
 
 
 def _channels(card: Card) -> list[str]:
-    n = card.channels - 2 * card.with_coordinates
+    n = card.image_channels
     return [f"channel{i}" for i in range(n)] + ["row", "column"] * card.with_coordinates
 
 

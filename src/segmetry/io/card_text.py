@@ -88,7 +88,7 @@ def _per_pixel(card: Card) -> str:
 
 
 def _input(card: Card) -> str:
-    n = card.channels - 2 * card.with_coordinates
+    n = card.image_channels
     place = " and the place in the image" if card.with_coordinates else ""
     sides = f"; sides are padded to multiples of {card.multiple} px" if card.multiple > 1 else ""
     return f"{n} channel{'s' if n > 1 else ''}{place}, {len(card.axes)}D{sides}"

@@ -356,7 +356,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("Network", f"{card.architecture}{_options(card.options)}"),
         ("Classes", ", ".join(card.classes)),
-        ("Channels", str(card.channels - 2 * card.with_coordinates)),
+        ("Channels", str(card.image_channels)),
         ("Samples", crops + (f", {o.number} places" if o.number else "") + (", side by side" if o.grid else "")),
         ("Loss", " + ".join(run.recipe.loss)),
     ]

@@ -28,12 +28,19 @@ class Scene:
         Length of a pixel along each axis; ones where unknown.
     unit : str
         Unit of `spacing`; ``"px"`` where unknown.
+    channels : (C, M, N) or (C, P, M, N) array of float32
+        All channels, of which `pixels` is the first; that alone unless told.
     """
 
     pixels: np.ndarray
     valid: np.ndarray | None
     spacing: tuple[float, ...]
     unit: str
+    channels: np.ndarray = None  # type: ignore[assignment]  # filled in __post_init__
+
+    def __post_init__(self) -> None:
+        if self.channels is None:
+            object.__setattr__(self, "channels", self.pixels[np.newaxis])
 
 
 def option(
@@ -177,8 +184,17 @@ class Method(Options):
         """Return labels; `segment` adds the record and checks the pixels."""
         raise NotImplementedError
 
+    @property
+    def n_channels(self) -> int:
+        """How many channels of an image the method looks at."""
+        return 1
+
     def check(self) -> None:
         """Raise the error that every image would meet, such as a model that cannot be read."""
+
+    def forecast(self, shape: tuple[int, ...]) -> str:
+        """Return what an image of this shape will take, for the user; empty where that is little."""
+        return ""
 
     def for_ndim(self, ndim: int) -> Method:
         """Return the method that is run on an image of so many axes: this one, unless it leaves the choice open."""

@@ -117,7 +117,7 @@ def example_image(card: Card, sides: Sequence[int]) -> np.ndarray:
 
     Channels that tell the place in the image are not among them; `normalise` adds these.
     """
-    n_channels = card.channels - 2 * card.with_coordinates
+    n_channels = card.image_channels
     rng = np.random.default_rng(0)
     noise = ndimage.gaussian_filter(rng.standard_normal((n_channels, *sides)), (0, *(2.0,) * len(sides)), mode="wrap")
     noise = (noise - noise.mean()) / noise.std()

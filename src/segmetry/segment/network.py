@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from segmetry.cost import available_memory, gigabytes
 from segmetry.errors import ImageError, OptionError, ReadError
+from segmetry.io.card import Card
 from segmetry.segment.dropout import draw_keep, no_dropout
-from segmetry.segment.engine import Model, load_model, normalise
+from segmetry.segment.engine import InUnits, Model, Pixels, by_window, forecast, load_model
 from segmetry.segment.methods import Method, Scene, option
 from segmetry.segment.network_input import unlike_greys, unlike_pixels
 from segmetry.types import Segmentation
+
+_GIVE_ALL = "give them all in their order, in one file or in the files NAME_0000, NAME_0001, ... of one folder"
+
+MUCH = 2e9
+"""Bytes of memory from which on a run is announced."""
+
+ROWS = 64
+"""Rows, or planes of a volume, that are made into classes at once where copies were averaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,28 +49,67 @@ class Network(Method):
         """Raise the error of a model that is missing, damaged or of another kind, or has no dropout to sample."""
         self._loaded()
 
+    @property
+    def n_channels(self) -> int:
+        """How many channels of an image the network looks at."""
+        return self._loaded().card.image_channels
+
+    def forecast(self, shape: tuple[int, ...]) -> str:
+        """Return what an image of this shape will take, where that is more than `MUCH`."""
+        card = self._loaded().card
+        if len(card.axes) != len(shape):
+            return ""
+        tile, n_tiles, memory = forecast(card, shape)
+        n_maps = len(card.classes) + card.channels if self.turns > 1 else 0
+        n_kept = card.image_channels + 3 + self.samples + (self.samples > 1) + n_maps
+        memory += 4 * n_kept * math.prod(shape)
+        if memory < MUCH:
+            return ""
+        there = 2**20 * available_memory()
+        pieces = f"{n_tiles} tiles of {_by(tile)} px" if n_tiles > 1 else "one piece"
+        told = f"{_by(shape)} px in {pieces}, about {gigabytes(memory)} of memory"
+        if not memory > there:  # nor where nobody tells
+            return told
+        why = "" if card.receptive_radius is not None else "; this network sees the whole image at once: crop it"
+        return f"WARNING: {told}, but {gigabytes(there)} are free{why}"
+
     def run(self, scene: Scene) -> Segmentation:
         """Return the classes of a scene."""
         model = self._loaded()
-        card = model.card
-        if len(card.axes) != scene.pixels.ndim:
-            raise ImageError(f"the model {self.model} takes {len(card.axes)}D images, got {scene.pixels.ndim}D.")
-        pixels = normalise(card, scene.pixels, scene.valid)
-        probability = temper(model, pixels, self.turns)
-        labels = _labels(probability, scene.valid)
-        entropy = entropy_of(probability)
-        samples: list[np.ndarray] = []
-        epistemic = None
-        if self.samples:
-            total, expected = np.zeros_like(probability), np.zeros_like(entropy)
-            for keep in draw_keep(card.dropout, self.samples, self.seed):
-                one = temper(model, pixels, 1, keep)
-                samples.append(_labels(one, scene.valid))
-                total += one
-                expected += entropy_of(one)
-            entropy = entropy_of(total / self.samples)
-            if self.samples > 1:  # one disagrees with none
-                epistemic = np.maximum(entropy - expected / self.samples, 0)
+        card, shape = model.card, scene.pixels.shape
+        if len(card.axes) != len(shape):
+            raise ImageError(f"the model {self.model} takes {len(card.axes)}D images, got {len(shape)}D.")
+        if (n := len(scene.channels)) != (trained := card.image_channels):
+            mend = "pick one of them with page" if trained == 1 else _GIVE_ALL
+            raise ImageError(
+                f"the model {self.model} was trained on {trained} channel{'s' * (trained > 1)}, the image has {n}; "
+                f"{mend}."
+            )
+        pixels = by_window(card, scene.pixels if trained == 1 else scene.channels, scene.valid)
+        labels = np.empty(shape, np.int32)
+        probability, entropy = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for place, chance in _chances(model, pixels, self.turns):
+            labels[place] = chance.argmax(axis=0)
+            probability[place] = chance[1] if len(chance) == 2 else chance.max(axis=0)
+            entropy[place] = entropy_of(chance)
+        samples = [np.empty(shape, np.int32) for _ in range(self.samples)]
+        epistemic = np.empty(shape, np.float32) if self.samples > 1 else None  # one disagrees with none
+        if samples:
+            masks = draw_keep(card.dropout, self.samples, self.seed)
+            total: Any = 0
+            expected: Any = 0
+            for mask, place, maps in model.parts(pixels, masks):
+                chance = _tempered(card, maps)
+                samples[mask][place] = chance.argmax(axis=0)
+                total = total + chance if mask else chance
+                expected = expected + entropy_of(chance) if mask else entropy_of(chance)
+                if mask + 1 == self.samples:
+                    entropy[place] = entropy_of(total / self.samples)
+                    if epistemic is not None:
+                        epistemic[place] = np.maximum(entropy[place] - expected / self.samples, 0)
+        if scene.valid is not None:
+            for found in (labels, *samples):
+                found[~scene.valid] = 0
         return Segmentation(
             labels,
             "semantic",
@@ -71,7 +121,7 @@ class Network(Method):
                 "turns": self.turns,
             },
             notes=(*unlike_greys(card, scene), *unlike_pixels(card, scene)),
-            probability=probability[1] if len(card.classes) == 2 else probability.max(axis=0),
+            probability=probability,
             uncertainty=entropy,
             epistemic=epistemic,
             samples=tuple(samples),
@@ -94,34 +144,46 @@ class Network(Method):
         return model
 
 
-def temper(model: Model, pixels: np.ndarray, turns: int, keep: np.ndarray | None = None) -> np.ndarray:
+def temper(model: Model, pixels: Pixels, turns: int) -> np.ndarray:
     """Return the calibrated probability of every class (K, *S), the mean over turned and mirrored copies."""
-    heat = np.float32(1 / float(model.card.post.get("temperature", 1.0)))
-    n = len(map_names(model.card.classes))
-    total: Any = 0
+    if turns > 1 and isinstance(pixels, InUnits):  # the place of a pixel turns with it
+        pixels = pixels.whole()
+    total = np.zeros((len(model.card.classes), *pixels.shape[-len(model.card.axes) :]), np.float32)
     for turn in range(turns):
-        maps = _unturned(model.maps(_turned(pixels, turn), keep)[:n], turn)
-        total = total + probabilities(maps * heat)
-    return np.asarray(total / turns, np.float32)
+        copy = pixels if isinstance(pixels, InUnits) else np.ascontiguousarray(_turned(pixels, turn))
+        seen = _turned(total, turn)
+        for _, place, maps in model.parts(copy):
+            seen[(slice(None), *place)] += _tempered(model.card, maps)
+    return np.divide(total, turns, out=total)
+
+
+def _chances(model: Model, pixels: Pixels, turns: int) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """Yield the probabilities that `temper` gives, part by part, and where each lies."""
+    if turns == 1:
+        for _, place, maps in model.parts(pixels):
+            yield place, _tempered(model.card, maps)
+        return
+    whole = temper(model, pixels, turns)
+    for first in range(0, whole.shape[1], ROWS):
+        place = (slice(first, first + ROWS),)
+        yield place, whole[(slice(None), *place)]
+
+
+def _tempered(card: Card, maps: np.ndarray) -> np.ndarray:
+    """Return the calibrated probability of every class from a network's maps."""
+    heat = np.float32(1 / float(card.post.get("temperature", 1.0)))
+    return probabilities(maps[: len(map_names(card.classes))] * heat)
 
 
 def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Return channels (C, ..., M, N) turned by quarters in the plane, and mirrored from the fifth copy on."""
+    """Return a view of (C, ..., M, N) turned by quarters in the plane, and mirrored from the fifth copy on."""
     quarters = (0, 2, 1, 3)[turn % 4]  # halves first: they keep the shape
     out = np.rot90(pixels, quarters, axes=(-2, -1))
-    return np.ascontiguousarray(out[..., ::-1] if turn >= 4 else out)
+    return out[..., ::-1] if turn >= 4 else out
 
 
-def _unturned(maps: np.ndarray, turn: int) -> np.ndarray:
-    out = maps[..., ::-1] if turn >= 4 else maps
-    return np.rot90(out, -(0, 2, 1, 3)[turn % 4], axes=(-2, -1))
-
-
-def _labels(probability: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    labels = probability.argmax(axis=0).astype(np.int32)
-    if valid is not None:
-        labels[~valid] = 0
-    return labels
+def _by(sides: Sequence[int]) -> str:
+    return " × ".join(map(str, sides))
 
 
 def map_names(classes: Sequence[str]) -> tuple[str, ...]:

@@ -69,15 +69,19 @@ def unlike_greys(card: Card, scene: Scene) -> list[str]:
     """Return the warning of greys on another scale than those of the training images."""
     if card.normalisation["kind"] != "measured":
         return []
-    usable = scene.pixels if scene.valid is None else scene.pixels[scene.valid]
-    mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
-    known_mean, known_sd = card.normalisation["mean"][0], card.normalisation["sd"][0]
-    if abs(mean - known_mean) <= STRANGE * known_sd and known_sd / STRANGE <= sd <= known_sd * STRANGE:
-        return []
-    return [
-        f"WARNING: the greys are {mean:.4g} ± {sd:.2g}, the network learned from {known_mean:.4g} ± {known_sd:.2g}: "
-        "give it images of the same scale of grey, and look at the overlay."
-    ]
+    notes = []
+    learned = zip(card.normalisation["mean"], card.normalisation["sd"], strict=True)
+    for number, (channel, (known_mean, known_sd)) in enumerate(zip(scene.channels, learned, strict=True), 1):
+        usable = channel if scene.valid is None else channel[scene.valid]
+        mean, sd = float(usable.mean(dtype=np.float64)), float(usable.std(dtype=np.float64))
+        if abs(mean - known_mean) <= STRANGE * known_sd and known_sd / STRANGE <= sd <= known_sd * STRANGE:
+            continue
+        of = f" of channel {number}" if len(scene.channels) > 1 else ""
+        notes.append(
+            f"WARNING: the greys{of} are {mean:.4g} ± {sd:.2g}, the network learned from {known_mean:.4g} ± "
+            f"{known_sd:.2g}: give it images of the same scale of grey, and look at the overlay."
+        )
+    return notes
 
 
 def _length(nm: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,9 @@ def segment(
     Parameters
     ----------
     image : Image or array
-        (M, N) image or (P, M, N) volume of real numbers. It is not changed. Where `Image.ignore` is True, and where
-        pixels are not finite, nothing is found; but ``particles`` follows one that is mostly seen below what covers it.
+        (M, N) image or (P, M, N) volume of real numbers; a network of several channels takes `Image.channels`. It is
+        not changed. Where `Image.ignore` is True, and where pixels are not finite, nothing is found; but ``particles``
+        follows one that is mostly seen below what covers it.
     method : str, mapping or Method
         Name of a method (`METHODS` has them all), or its record. Default: ``particles`` for images, ``otsu`` for
         volumes.
@@ -70,25 +72,35 @@ def segment(
     record = record.for_ndim(image.pixels.ndim)
     record.check_ndim(image.pixels.ndim)
 
-    finite = as_finite(image.pixels, image.ignore)
-    notes = [f"{finite.n_bad} pixels are not finite and were ignored"] if finite.n_bad else []
-    usable = finite.pixels if finite.valid is None else finite.pixels[finite.valid]
+    channels, valid, n_bad = _usable(image)
+    notes = [f"{n_bad} pixels are not finite and were ignored"] if n_bad else []
+    usable = [channel if valid is None else channel[valid] for channel in channels]
+    ends = [(float(one.min()), float(one.max())) for one in usable if one.size]
     reason = ""
-    if usable.size == 0:
+    if not ends:
         reason = "no pixel can be used: all are ignored or not finite"
-    elif usable.min() == usable.max():
+    elif all(low == high for low, high in ends):
         reason = "the image is constant"
     if reason:
         labels = np.zeros(image.spatial_shape, np.int32)
         notes.append(f"{reason}; nothing was found")
         info = {"polarity": "none", "n_before": 0}
         return Segmentation(labels, "instance", method=record.as_dict(), info=info, notes=tuple(notes))
-    pixels = finite.pixels
-    if (largest := float(np.abs(usable).max())) > _LARGEST:
+    if (largest := max(map(abs, itertools.chain(*ends)))) > _LARGEST:
         raise ImageError(f"{image.name}: pixels reach {largest:.0e}; divide the image so that they stay below 1e12.")
-    if finite.valid is not None and pixels.ndim == 2:
+    if valid is not None and image.pixels.ndim == 2:
         # What is not specimen becomes like what surrounds it, so that it has no edge.
-        pixels = fill_invalid(pixels, finite.valid)
+        channels = [fill_invalid(channel, valid) for channel in channels]
+    all_channels = np.stack(channels) if image.channels is not None else channels[0][np.newaxis]
     calibration = image.calibration
-    result = record.run(Scene(pixels, finite.valid, calibration.spacing, calibration.unit))
+    result = record.run(Scene(all_channels[0], valid, calibration.spacing, calibration.unit, all_channels))
     return dataclasses.replace(result, method=record.as_dict(), notes=(*notes, *result.notes))
+
+
+def _usable(image: Image) -> tuple[list[np.ndarray], np.ndarray | None, int]:
+    """Return the channels of an image as finite float32, where all of them can be used, and how many pixels cannot."""
+    channels = [image.pixels] if image.channels is None else list(image.channels)
+    finite = [as_finite(channel, image.ignore) for channel in channels]
+    masks = [one.valid for one in finite if one.valid is not None]
+    valid = np.logical_and.reduce(masks) if len(masks) > 1 else next(iter(masks), None)
+    return [one.pixels for one in finite], valid, sum(one.n_bad for one in finite)
