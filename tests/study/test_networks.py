@@ -114,6 +114,13 @@ grid:
         with pytest.raises((OptionError, RecipeError), match=says):
             asked(tmp_path, text)
 
+    def test_what_is_not_named_is_the_networks_own(self):
+        assert [ClassRecipe(options={"width": 4}).entry(name) for name in ("width", "kernel", "nothing")] == [
+            4,
+            3,
+            None,
+        ]
+
     def test_peers_and_scores(self, tmp_path):
         study = asked(tmp_path, "peers: [forest]\nscores: [cldice, semantic_pooled.accuracy]\nwidths: [3, 6]")
         assert [(one.name, one.peer) for one in study.settings] == [
@@ -314,6 +321,7 @@ def test_heat_needs_two_entries():
     assert table.loc["64", "9"] == pytest.approx(iou(6))
     assert math.isnan(table.loc["64", "99"])
     assert study_networks(results[:2]).heat(MEAN_IOU) is None
+    assert study_networks(results[:3]).heat(MEAN_IOU) is None, "rows of a list are no grid"
 
 
 def test_scores_that_are_asked_for_are_compared(study):
@@ -322,8 +330,8 @@ def test_scores_that_are_asked_for_are_compared(study):
     b = found.rows[1]
     assert b.gains["semantic.recall"].estimate.value == pytest.approx(0.1), "one of ten more is found in every image"
     table = further_table(found)
-    assert table.heads == ["setting", "side", "recall", "gained"]
-    assert [row[3][:4] for row in table.rows] == ["–", "+0.1"]
+    assert table.heads == ["setting", "recall", "gained"]
+    assert [row[2][:4] for row in table.rows] == ["–", "+0.1"]
     assert further_table(study) is None
 
 
@@ -335,7 +343,7 @@ def test_a_peer_is_a_row_without_entries():
     assert list(found.heat(MEAN_IOU).index) == ["32", "64"]
     assert [row.against for row in found.rows] == ["", *["forest"] * 4]
     assert found.table().loc[0, ["side", "number"]].tolist() == ["", ""]
-    assert network_tables(found)[0].rows[0][:3] == ["forest", "–", "–"]
+    assert "| forest | – | – |" in markdown(network_tables(found))
 
 
 def test_tables_say_what_was_not_run(study, tmp_path):
@@ -353,7 +361,8 @@ def test_tables_say_what_was_not_run(study, tmp_path):
     assert "The highest mean IoU is that of b" in "\n".join(lines)
     assert "these images tell this from 0" in "\n".join(lines)
     text = markdown(network_tables(study))
-    assert "| a | 32 | 2 of 2 |" in text
+    assert "| a | 32 |" in text
+    assert "| a | 2 of 2 |" in text
     assert "cpu, 2 threads" in text
     made = make_provenance(Recipe(), input_sha256="", seconds=1.0).as_dict()
     page = write_networks_page(study, tmp_path, provenance=made).read_text(encoding="utf-8")

@@ -158,7 +158,7 @@ def class_table(study: NetworkStudy) -> Table | None:
 
 def network_tables(study: NetworkStudy) -> list[Table]:
     """Return every table of a study."""
-    tables = (score_table(study), further_table(study), class_table(study), cost_table(study))
+    tables = (settings_table(study), score_table(study), further_table(study), class_table(study), cost_table(study))
     return [table for table in tables if table is not None]
 
 
@@ -194,16 +194,17 @@ def write_networks_page(
         "p-values are adjusted for the number of rows (Holm).",
     ]
     *scores, _ = network_tables(study)
-    meant = dict.fromkeys(f"{score_name(key)}: {score_of(key, 'semantic').meaning}." for key in study.scores)
+    whole = dict.fromkeys(key.partition("[")[0] for key in study.scores)
+    meant = ["; ".join(f"{score_name(key)}: {score_of(key, 'semantic').meaning}" for key in whole) + "."] * bool(whole)
     sections = [
         Section("scores", "Scores", [*best, *meant], scores, _figures(study)),
         Section(
             "cost",
             "Cost",
             [
-                "Means over runs. Time is that of the steps, without checks and export; memory is the most that the "
-                "process, or the GPU, held while it learned; an epoch is as many pixels as the training images have; a "
-                "prediction is timed on one held-out image."
+                "Means over runs. Time is that of the steps, without checks and export. Memory is how far that of the "
+                "process rose while it learned, or what the GPU held at most. An epoch is as many pixels as the "
+                "training images have. A prediction is timed on one held-out image."
             ],
             [cost_table(study)],
         ),
@@ -264,22 +265,24 @@ def _run_table(study: NetworkStudy) -> Table:
     return Table("Every run", ["run", "training images", "state", *scored, "steps", "time (s)", "folder"], rows)
 
 
+def settings_table(study: NetworkStudy) -> Table | None:
+    """Return what each setting varies; None where their names say it, as those do that nobody gave."""
+    settings = {row.setting.name: row for row in study.rows}
+    if not study.varied or all(name == row.setting.words for name, row in settings.items()):
+        return None
+    rows = [
+        [name, *(NOTHING if row.setting.peer else words(study.value(row, n)) for n in study.varied)]
+        for name, row in settings.items()
+    ]
+    return Table("Settings", ["setting", *(name.replace("_", " ") for name in study.varied)], rows)
+
+
 def _heads(study: NetworkStudy) -> list[str]:
-    sizes = ["training images"] if len({row.size for row in study.rows}) > 1 else []
-    return ["setting", *([] if _told_by_name(study) else (n.replace("_", " ") for n in study.varied)), *sizes]
+    return ["setting", *(["training images"] if len({row.size for row in study.rows}) > 1 else [])]
 
 
 def _cells(study: NetworkStudy, row: Row) -> list[str]:
-    sizes = [_size(row)] if len({one.size for one in study.rows}) > 1 else []
-    peer = row.setting.peer
-    told_values = [NOTHING if peer else words(study.value(row, name)) for name in study.varied]
-    values = [] if _told_by_name(study) else told_values
-    return [row.setting.name, *values, *sizes]
-
-
-def _told_by_name(study: NetworkStudy) -> bool:
-    """Return whether the names of the settings say all that varies, as those do that nobody gave."""
-    return all(row.setting.name == row.setting.words for row in study.rows)
+    return [row.setting.name, *([_size(row)] if len({one.size for one in study.rows}) > 1 else [])]
 
 
 def _size(row: Row) -> str:

@@ -236,7 +236,7 @@ def _score_table(scores: Mapping[str, Any]) -> Table:
 
 def _figures(run: Run, counts: SemanticCounts | None) -> dict[str, Any]:
     training, checks = run.log.training, run.log.checks
-    known = ("step", "loss", "rate", "steps_per_s", "samples_per_s", "memory")
+    known = ("step", "loss", "rate", "steps_per_s", "samples_per_s", "memory", "memory_risen")
     parts = [name for name in (training[-1] if training else ()) if name not in known]
     losses = {"training": _curve(training, "loss")}
     if checks:

@@ -174,7 +174,9 @@ class NetworkStudy:
         return next(one.run for one in self.results if one.run.setting.name == row.setting.name).value(name)
 
     def heat(self, score: str) -> pd.DataFrame | None:
-        """Return a score over the two entries that vary, of the most training images; None where not two vary."""
+        """Return a score over the two entries that vary, of the most training images; None where not two vary, or not
+        all their combinations were asked for.
+        """
         import pandas as pd
 
         if len(self.varied) != 2:
@@ -186,6 +188,8 @@ class NetworkStudy:
             if row.size == sizes[-1] and not row.setting.peer
         }
         index, columns = (list(dict.fromkeys(cell[k] for cell in cells)) for k in (0, 1))
+        if len(cells) < len(index) * len(columns):
+            return None
         table = [[e.value if (e := cells.get((i, c))) else math.nan for c in columns] for i in index]
         rows, heads = (name.replace("_", " ") for name in self.varied)
         return pd.DataFrame(table, pd.Index(index, name=rows), pd.Index(columns, name=heads))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segmetry.batch import default_jobs
-from segmetry.cost import costed, peak_memory
+from segmetry.cost import costed
 from segmetry.evaluate.judgement import ImageScores
 from segmetry.inputs import Task
 from segmetry.io.json_file import write_json
@@ -183,7 +183,6 @@ class StudyWork:
         part = "test" if "test" in run.parts.values() else "check"
         judged = [image for image in images if run.parts[image.name] == part]
         fitted = costed(lambda: PEERS[run.setting.peer].fit(training, len(classes), run.seed))
-        memory = peak_memory()
         verdict = judge_probabilities(map(fitted.result, judged), judged, classes, part, widths=self.widths)
         prediction = costed(lambda: fitted.result(judged[-1])).seconds
         run.path.mkdir(parents=True, exist_ok=True)
@@ -191,7 +190,7 @@ class StudyWork:
         cost = {
             "n_training": run.n_training,
             "seconds": fitted.seconds,
-            "memory": memory if math.isfinite(memory) else None,
+            "memory": fitted.peak_memory if math.isfinite(fitted.peak_memory) else None,
             "seconds_per_megapixel": prediction / (judged[-1].classes.size / 1e6),
             "device": "cpu",
             "jobs": self.jobs,
@@ -222,7 +221,7 @@ class StudyWork:
         pixels = normalise(card, np.asarray(image.pixels))
         engine.maps(pixels)
         prediction = costed(lambda: engine.maps(pixels)).seconds
-        memory = [entry["memory"] for entry in log.training if entry.get("memory") is not None]
+        memory = [entry["memory_risen"] for entry in log.training if entry.get("memory_risen") is not None]
         return {
             "n_training": run.n_training,
             "steps": steps,

@@ -70,6 +70,15 @@ class ClassRecipe(RecipeFile):
         if len(set(self.classes.values())) != len(self.classes):
             raise OptionError(f"train: classes need names that differ, got {', '.join(self.classes.values())}.")
 
+    def entry(self, name: str) -> Any:
+        """Return the value of an entry; of an option that is not named, the network's own."""
+        from segmetry.nets.table import NETWORKS  # imports torch
+
+        network = NETWORKS.get(self.network)
+        own = {f.name: f.default for f in fields(network.options)} if network else {}
+        found = super().entry(name)
+        return own.get(name) if found is None else found
+
     def _inside(self, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Options of the network count as entries, too."""
         from segmetry.nets.table import NETWORKS  # imports torch

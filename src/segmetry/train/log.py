@@ -20,7 +20,8 @@ class Log(NamedTuple):
     starts : list of mapping
         ``device`` at each start, in the order of time.
     training : list of mapping
-        ``loss`` and its parts as means since the entry before, learning ``rate``, ``samples_per_s``, ``memory`` (MiB).
+        ``loss`` and its parts as means since the entry before, learning ``rate``, ``samples_per_s``, ``memory`` (MiB) and
+        how far it has ``memory_risen`` since the start.
     checks : list of mapping
         ``check``, the scores, and the ``seconds`` that it took.
     """

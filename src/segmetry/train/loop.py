@@ -70,6 +70,7 @@ def fit(
     fabric = make_fabric(device, options.precision)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
+    held = _reset_peak(fabric.device)
     torch.manual_seed(options.seed)
     network, optimiser = begin(task, options, fabric)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -84,7 +85,6 @@ def fit(
     since, began = done, time.monotonic()
     last = min(options.steps, stop_after or options.steps)
     drawn = batches(task, options, done, options.steps, workers=workers, fabric=fabric)
-    _reset_peak(fabric.device)
     with (folder / LOG).open("a", encoding="utf-8") as log:
 
         def write(entry: dict[str, Any]) -> None:
@@ -107,14 +107,15 @@ def fit(
             to_check = at_end or bool(options.check_every and (step + 1) % options.check_every == 0)
             to_save = to_check or now - saved > options.save_every
             if now - shown > 10 or to_save:
-                n = step + 1 - since
+                n, memory = step + 1 - since, _peak(fabric.device)
                 entry: dict[str, Any] = {"step": step + 1} | {k: round(float(v) / n, 5) for k, v in sums.items()}
                 _refuse_nonfinite(entry, folder)
                 entry |= {
                     "rate": optimiser.param_groups[0]["lr"],
                     "steps_per_s": round(n / (now - began), 3),
                     "samples_per_s": round(n * options.batch / (now - began), 2),
-                    "memory": _peak(fabric.device),
+                    "memory": memory,
+                    "memory_risen": None if memory is None else max(0, memory - held),
                 }
                 write(entry)
                 sums, since, began, shown = {}, step + 1, now, now
@@ -181,11 +182,13 @@ def _device_words(fabric: Fabric) -> str:
     return name if fabric.world_size == 1 else f"{fabric.world_size} × {name}"
 
 
-def _reset_peak(device: torch.device) -> None:
+def _reset_peak(device: torch.device) -> int:
+    """Begin to watch the memory anew, and return what this process holds already (MiB); of a GPU all counts."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    else:
-        reset_peak_memory()
+        return 0
+    held = reset_peak_memory()
+    return round(held) if math.isfinite(held) else 0
 
 
 def _peak(device: torch.device) -> int | None:
