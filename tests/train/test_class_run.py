@@ -16,7 +16,7 @@ from segmetry.segment.engine import load_model
 from segmetry.segment.network import Network
 from segmetry.train.augment import IGNORED, AugmentOptions
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.class_run import hash_labelled, judge_model, make_class_task, train_classes
+from segmetry.train.class_run import hash_labelled, judge_model, make_class_task, pixel_sizes, train_classes
 from segmetry.train.looks import read_looks
 from segmetry.train.options import FitOptions
 from segmetry.train.run_folder import SCORES, SPLIT
@@ -125,6 +125,12 @@ class TestRun:
             train_classes(SMALL, [bands(9), *IMAGES[1:]], run, classes=AREAS, workers=0)
         with pytest.raises(OptionError, match="another recipe"):
             train_classes(ClassRecipe(split="all"), IMAGES, run, classes=AREAS, workers=0)
+
+
+def test_pixel_sizes_of_what_trained():
+    sized = [dataclasses.replace(IMAGES[0], spacing=spacing) for spacing in ((2.0, 8.0), (5.0, 5.0), ())]
+    assert pixel_sizes(sized) == (4, 5)
+    assert pixel_sizes(IMAGES) is None
 
 
 def test_a_class_that_never_occurs_is_said():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -354,6 +355,7 @@ def _finished(
         version="1",
         architecture=recipe.network,
         options=dict(recipe.options),
+        pixel_size_range=pixel_sizes(of["train"]),
         training=about(recipe, of["train"], folder) | {"held_out": len(of["check"]) + len(of["test"])} | dict(begun),
         **exported.facts,
     )
@@ -369,6 +371,12 @@ def about(recipe: ClassRecipe, trained: Sequence[Labelled], folder: Path) -> dic
         "machine": f"{platform.machine()}, torch {torch.__version__}",
         "recipe": recipe.as_dict(),
     }
+
+
+def pixel_sizes(images: Sequence[Labelled]) -> tuple[float, float] | None:
+    """Return the smallest and the largest pixel size (nm) of images, means of their sides; None if unknown."""
+    known = [math.prod(image.spacing) ** (1 / len(image.spacing)) for image in images if image.spacing]
+    return (float(f"{min(known):.3g}"), float(f"{max(known):.3g}")) if known else None
 
 
 def _size(images: Sequence[Labelled]) -> dict[str, int]:

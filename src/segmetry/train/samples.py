@@ -35,7 +35,7 @@ class Labelled:
     classes : (M, N) or (P, M, N) array of uint8
         Number of the class; `IGNORED` where nobody labelled.
     spacing : tuple of float
-        Length of a pixel along each axis, in any one unit.
+        Length of a pixel along each axis in nm; empty if unknown.
     """
 
     name: str
