@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from segmetry.errors import OptionError, ReadError, SegmetryError  # noqa: E402
+from segmetry.train import memory  # noqa: E402
 from segmetry.train.checkpoint import load_arrays, save_arrays  # noqa: E402
 from segmetry.train.crops import CropOptions, Crops  # noqa: E402
 from segmetry.train.data import Example  # noqa: E402
@@ -227,3 +228,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spoils_nothing(tmp_path):
         quietly(Line(slope=float("nan")), fit_options, tmp_path)
     assert (tmp_path / LAST).read_bytes() == before
     assert all(json.loads(line) for line in (tmp_path / LOG).read_text().splitlines())
+
+
+def test_too_little_memory_is_said_before_a_step(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda device: 1e6)
+    with pytest.raises(OptionError, match=r"a step on 4 samples of 64 × 64 px takes about .* 0.001 GB are free here"):
+        quietly(task, options(8), tmp_path)
+    assert not (tmp_path / LOG).exists()

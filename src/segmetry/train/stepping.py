@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from segmetry.errors import OptionError, unknown_name
+from segmetry.train.memory import refuse_too_little_memory
 from segmetry.train.options import FitOptions
 
 if TYPE_CHECKING:
@@ -79,8 +80,15 @@ def make_optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optim
 
 
 def begin(task: Task, options: FitOptions, fabric: Fabric) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a fresh network where it will run, ready to learn, and its optimiser."""
+    """Return a fresh network where it will run, ready to learn, and its optimiser.
+
+    Raises
+    ------
+    OptionError
+        If there is too little memory for a step.
+    """
     network = task.build().to(fabric.device, memory_format=torch.channels_last).train()
+    refuse_too_little_memory(network, task.sample(0), options, fabric.device, devices=fabric.world_size)
     return network, make_optimiser(network, options)
 
 
