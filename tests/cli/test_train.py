@@ -94,6 +94,7 @@ def test_minutes_plan_the_steps(cli, data, tmp_path):
         (("--net", "unet", "--set", "dept=3"), "did you mean 'depth'"),
         (("--net", "unet", "--set", "split=80/10"), "add up to 100"),
         (("--net", "unet", "--set", "side=50"), "take 48 or 64"),
+        (("--net", "unet", "--find-rate", "--set", "learning_rate=1e-3"), "leave out one"),
         (("--net", "unet", "--device", "cuda:0"), "device: "),
         (("--net", "unet", "--calibrate-with", "x"), "leave out --calibrate-with"),
         (("--minutes", "5"), "minutes plan networks for classes"),

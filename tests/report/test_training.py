@@ -25,6 +25,7 @@ from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.log import LOG
 from segmetry.train.looks import begin_looks, keep_look
 from segmetry.train.options import FitOptions
+from segmetry.train.rate import RATE, RATES, RateSearch
 from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT
 from segmetry.train.samples import Labelled
 from segmetry.train.verdict import Verdict
@@ -181,6 +182,14 @@ def test_a_run_that_was_stopped_counts_each_step_once(tmp_path):
     assert "36.0 s: 30.0 s of steps" in text
     assert "cpu, 2 threads; NVIDIA H200" in text
     assert "2: it was stopped and went on" in text
+
+
+def test_a_search_for_a_rate_is_told_and_drawn(tmp_path):
+    losses = 1 / (1 + (RATES / 1e-3) ** 2) + (RATES / 0.1) ** 2
+    RateSearch(RATES.tolist(), losses.tolist(), 12.0).save(tmp_path / RATE)
+    page = page_of(make_run(tmp_path, judged=verdict()))
+    assert "The learning rate is 9.33 × 10⁻⁴, found in 100 steps at rising rates, which took 12.0 s." in page.text
+    assert "figure-search" in page.ids
 
 
 @pytest.mark.parametrize("name", [RECIPE, SPLIT, LOG, MODEL])

@@ -311,6 +311,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.1, help="Plan the steps for so much time on this machine.")
     ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Search for the learning rate first; as --set learning_rate=0.")
+    ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps; cuda:4 for four of them.")] = "auto",
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that draw samples.")] = None,
     calibrate_with: Annotated[
@@ -334,10 +337,11 @@ def train(
         recipe,
         Data(images, labels, groups, init),
         out,
-        Running(minutes, device, workers, calibrate_with or ()),
+        Running(minutes, device, workers, calibrate_with or (), curves=not json_),
         network=network,
         settings=set_,
         fold=fold,
+        find_rate=find_rate,
         as_json=json_,
     )
 

@@ -227,7 +227,7 @@ class _Trainer:
         self.workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
 
     def __call__(self, step: Step, folder: Path) -> Path:
-        from segmetry.cli.trainer import Bar
+        from segmetry.cli.live import Bar
         from segmetry.study.capacity import OutOfTimeError
         from segmetry.train.run import SCENES, synthetic_examples, train
 
@@ -236,7 +236,7 @@ class _Trainer:
             synthetic_examples(r.scenes, r.scenes_seed, self.work / SCENES, hard=r.hard_scenes)
             if not (folder / SCENES).exists():
                 _link(self.work / SCENES, folder / SCENES)
-        with Bar(self.recipe.fit.steps) as show:
+        with Bar(folder, self.recipe.fit.steps) as show:
 
             def progress(done: int, total: int, losses: dict[str, float]) -> None:
                 show(done, total, losses)

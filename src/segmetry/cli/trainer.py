@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segmetry.cli.live import Bar
 from segmetry.cli.options import open_output, parse_settings
-from segmetry.cli.progress import LINE_EVERY, track
+from segmetry.cli.progress import track
 from segmetry.errors import OptionError, unknown_name
 from segmetry.io.model_folder import model_beside, read_card, resolve_model
 from segmetry.training import load_examples, need_torch
@@ -49,6 +49,7 @@ class Running:
     device: str = "auto"
     workers: int | None = None
     calibrate_with: Sequence[Path] = ()
+    curves: bool = True
 
     @property
     def n_workers(self) -> int:
@@ -65,6 +66,7 @@ def train_network(
     network: str | None,
     settings: Iterable[str] | None,
     fold: int | None,
+    find_rate: bool,
     as_json: bool,
 ) -> int:
     """Train a network on labelled images, and print where its model is."""
@@ -76,6 +78,10 @@ def train_network(
     if data.images is None:
         raise OptionError("train: name what to learn from: --images FOLDER --labels FOLDER.")
     changes = parse_settings(settings or ())
+    if find_rate and changes.setdefault("learning_rate", 0.0):
+        raise OptionError(
+            "train: --find-rate searches for the learning rate that --set learning_rate names; leave out one."
+        )
     if isinstance(base, TrainRecipe):
         if fold is not None:
             changes["fold"] = fold
@@ -152,7 +158,7 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Runnin
         raise OptionError("train: name the labels of the images: --labels FOLDER.")
     examples = load_examples(data.images, data.labels, groups=data.groups, track=reading)
     open_output(out)
-    with Bar(recipe.fit.steps) as show:
+    with Bar(out, recipe.fit.steps, curves=running.curves) as show:
         return train(
             recipe,
             examples,
@@ -196,7 +202,7 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
         say=lambda text: print(f"segmetry: {text}", file=sys.stderr),
         **how,
     )
-    with Bar(recipe.fit.steps) as show:
+    with Bar(out, recipe.fit.steps, curves=running.curves) as show:
         model = train_classes(recipe, found.images, out, init=init, progress=show, **how)
     write_training_report(out)
     return model
@@ -205,36 +211,3 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
 def reading(pairs: Sequence[FilePair]) -> Iterable[FilePair]:
     """Yield the images of a training set and show how far they are: their scale bars take a while to read."""
     return track(pairs, len(pairs), lambda pair: pair.name)
-
-
-class Bar:
-    """A bar with time left and the loss in a terminal; a line now and then elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.said = total, time.monotonic()
-        self.progress: Any = None
-
-    def __enter__(self) -> Any:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-            self.progress = Progress(*columns, console=Console(stderr=True))
-            self.progress.start()
-            self.task = self.progress.add_task("", total=self.total)
-        return self.show
-
-    def show(self, step: int, total: int, losses: dict[str, float]) -> None:
-        """Tell how far it is."""
-        text = f"loss {losses['loss']:.3f}, {losses['samples_per_s']:.0f} samples/s"
-        if self.progress:
-            self.progress.update(self.task, completed=step, description=text)
-        elif time.monotonic() - self.said > LINE_EVERY:
-            left = (total - step) / max(losses["steps_per_s"], 1e-9)
-            print(f"segmetry: step {step} of {total}, {text}, about {left / 60:.0f} min left", file=sys.stderr)
-            self.said = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress:
-            self.progress.stop()

@@ -34,6 +34,7 @@ from segmetry.train.augment import IGNORED
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.log import LOG, Entry, Log, read_log, seconds_taken
 from segmetry.train.looks import Looks, read_looks
+from segmetry.train.rate import RATE, RateSearch
 from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT
 from segmetry.train.splits import PARTS
 
@@ -58,7 +59,9 @@ NOT_LABELLED = "#808080"
 
 
 class Run(NamedTuple):
-    """What the folder of a finished run holds; `judged` is empty where no image was held out."""
+    """What the folder of a finished run holds; `judged` is empty where no image was held out, `search` None where the
+    learning rate was named.
+    """
 
     folder: Path
     recipe: ClassRecipe
@@ -67,6 +70,7 @@ class Run(NamedTuple):
     judged: Mapping[str, Any]
     log: Log
     looks: Looks
+    search: RateSearch | None = None
 
 
 def write_training_report(run: Path) -> Path:
@@ -105,6 +109,7 @@ def read_run(folder: Path) -> Run:
         _read_json(folder / SCORES) if (folder / SCORES).exists() else {},
         read_log(folder),
         read_looks(folder),
+        RateSearch.load(folder / RATE) if (folder / RATE).exists() else None,
     )
 
 
@@ -247,6 +252,8 @@ def _figures(run: Run, counts: SemanticCounts | None) -> dict[str, Any]:
         "loss": curves(losses, name="loss", against="step", logarithmic=False),
         "rate": curves({"rate": _curve(training, "rate")}, name="learning rate", against="step", logarithmic=False),
     }
+    if run.search:
+        made["search"] = _search_figure(run.search)
     told = [entry["check"] | {"step": entry["step"]} for entry in checks]
     if told:
         lines = {words: _curve(told, name) for name, words in CURVES.items() if name in told[-1]}
@@ -263,6 +270,23 @@ def _curve(entries: Sequence[Entry], name: str) -> Curve:
     value = [entry.get(name, math.nan) for entry in entries]
     nothing = np.full(len(value), math.nan)
     return Curve([entry["step"] for entry in entries], value, nothing, nothing)
+
+
+def _search_figure(search: RateSearch) -> Any:
+    """Return the losses of a search for a rate, up to where they diverge, and the rate that was found."""
+    rates, means = search.windows()
+    lines: dict[str, tuple[Any, Any]]
+    most = 2 * means[: means.argmin() + 1].max()
+    lines = {
+        "each step": (search.rates, search.losses),
+        "mean of a factor of ten": (rates, means),
+        "found": ([search.found], [float(np.interp(search.found, rates, means))]),
+    }
+    drawn = {
+        words: Curve(x, np.where(np.asarray(y) <= most, y, math.nan), *[np.full(len(x), math.nan)] * 2)
+        for words, (x, y) in lines.items()
+    }
+    return curves(drawn, name="loss", against="learning rate")
 
 
 def _reliability(run: Run) -> Reliability:
@@ -324,6 +348,11 @@ def _course(run: Run) -> list[str]:
     said = [f"{plural(last, 'step')} of {fit.batch} samples, with {len(run.log.checks)} checks on the held-out images."]
     if _stopped_early(run):
         said.append(f"It stopped before step {format_count(fit.steps)}: {fit.patience} checks brought no better score.")
+    if run.search:
+        tried = (
+            f"{format_significant(run.search.found)}, found in {plural(len(run.search.rates), 'step')} at rising rates"
+        )
+        said.append(f"The learning rate is {tried}, which took {_duration(run.search.seconds)}.")
     scored = [entry for entry in run.log.checks if "score" in entry["check"]]
     if scored:
         best = max(scored, key=lambda entry: entry["check"]["score"])

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_opt
 from segmetry.train.log import LOG
 from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
+from segmetry.train.rate_search import settled_rate
 from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def fit(
     options : FitOptions
     folder : Path
         Holds ``last.npz`` (weights, their average, the optimiser: named arrays), ``best.npz`` (the averaged weights of
-        the best check, where checks give a ``score``) and ``log.jsonl``. A run that was stopped goes on from there with
-        the same losses as one that was not.
+        the best check, where checks give a ``score``), ``log.jsonl``, and ``rate.json`` if a rate was searched for.
+        A run that was stopped goes on from there with the same losses as one that was not.
     workers : int
         Processes that draw samples; 0 draws them in this one.
     device : str
@@ -64,12 +65,17 @@ def fit(
 
     Raises
     ------
+    OptionError
+        If a rate is searched for and none stands out.
     SegmetryError
         If the loss is not finite any more; the last good state stays.
     """
     fabric = make_fabric(device, options.precision)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
+    if not options.learning_rate:
+        rate = settled_rate(task, options, folder, workers=workers, device=device, progress=progress)
+        options = replace(options, learning_rate=rate)
     held = _reset_peak(fabric.device)
     torch.manual_seed(options.seed)
     network, optimiser = begin(task, options, fabric)

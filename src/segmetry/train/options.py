@@ -39,7 +39,9 @@ class FitOptions:
         Optimiser steps in all.
     batch : int
         Samples of a step, over all devices.
-    learning_rate, weight_decay : float
+    learning_rate : float
+        Largest one of the schedule; 0 searches for one before the first step, see `segmetry.train.rate.steepest`.
+    weight_decay : float
     warmup : int
         Steps in which the learning rate rises from 0.
     schedule : {"cosine", "plateau", "constant"}
@@ -90,7 +92,7 @@ class FitOptions:
         for name, known in words.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
-        least_of = {"steps": 1, "batch": 1, "learning_rate": 1e-12, "warmup": 0, "clip": 0}
+        least_of = {"steps": 1, "batch": 1, "learning_rate": 0, "warmup": 0, "clip": 0}
         least_of |= {"check_every": 0, "plateau": 1, "patience": 0, "freeze": -1}
         for name, least in least_of.items():
             if not getattr(self, name) >= least:

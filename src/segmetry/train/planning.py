@@ -8,6 +8,7 @@ from statistics import median
 
 from segmetry.errors import OptionError
 from segmetry.train.options import FitOptions
+from segmetry.train.rate import RATES
 from segmetry.train.stepping import Task, batch_of, begin, make_fabric, take_step
 
 TIMED = 3
@@ -45,7 +46,7 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     ----------
     task : Task
     options : FitOptions
-        Its number of steps has no part in this.
+        Its number of steps has no part in this. The search for a learning rate is in the time, if it wants one.
     minutes : float
     device : str
         See `segmetry.train.stepping.make_fabric`.
@@ -85,7 +86,8 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     task.check(network.eval(), fabric.device)
     check = time.monotonic() - start
     every = options.check_every * step if options.check_every else options.save_every
-    steps = int(MARGIN * 60 * minutes / (step * (1 + check / max(every, step))))
+    searching = 0 if options.learning_rate else len(RATES) * step
+    steps = int((MARGIN * 60 * minutes - searching) / (step * (1 + check / max(every, step))))
     if steps < 10:
         raise OptionError(
             f"a step takes {step:.2g} s and a look at what is held out {check:.2g} s: {minutes:g} minutes are too few; "
