@@ -82,7 +82,7 @@ def test_a_peer_is_judged_in_the_same_run(cli, data):
     ran = cli("study", write(data, text), "-o", data / "out", "--workers", 0)
     assert ran.code == 0, ran.err
     table = pd.read_csv(data / "out/table.csv")
-    assert table["setting"].tolist() == ["random forest on pixel features", "the recipe"]
+    assert table["setting"].tolist() == ["random forest", "the recipe"]
     assert table["semantic.mean_iou"][0] > 0.9
     assert table["gain.semantic.cldice"].notna().tolist() == [False, True]
     assert table["semantic.skeleton_recall[to 20 px]"].notna().all()

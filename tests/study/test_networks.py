@@ -124,7 +124,7 @@ grid:
     def test_peers_and_scores(self, tmp_path):
         study = asked(tmp_path, "peers: [forest]\nscores: [cldice, semantic_pooled.accuracy]\nwidths: [3, 6]")
         assert [(one.name, one.peer) for one in study.settings] == [
-            ("random forest on pixel features", "forest"),
+            ("random forest", "forest"),
             ("the recipe", ""),
         ]
         wide = [f"semantic.skeleton_recall[{name} px]" for name in ("to 3", "3 to 6", "over 6")]

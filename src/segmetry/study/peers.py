@@ -77,5 +77,5 @@ def _features(image: Labelled, normalisation: Normalisation) -> np.ndarray:
     return found.reshape(-1, found.shape[-1])
 
 
-PEERS: dict[str, Peer] = {p.name: p for p in (Peer("forest", "random forest on pixel features", fit_forest),)}
+PEERS: dict[str, Peer] = {p.name: p for p in (Peer("forest", "random forest", fit_forest),)}
 """Every peer by its name in a study's file."""
