@@ -84,7 +84,7 @@ def shortened(entries: Mapping[str, Any], steps: int) -> dict[str, Any]:
     kept = {name: value for name, value in entries.items() if name not in ("minutes", "seeds")}
     recipe = kept.get("recipe", {})
     kept["recipe"] = recipe | {"fit": recipe.get("fit", {}) | {"steps": steps, "warmup": 0}}
-    return kept | ({"folds": kept["folds"][:1]} if "folds" in kept else {})
+    return kept | ({"folds": kept.get("folds", [0])[:1]} if "folds_of" in kept else {})
 
 
 def run(path: Path, package: ModuleType, out: Path, *, budget: float | None, steps: int | None) -> None:

@@ -85,7 +85,8 @@ def test_a_page_says_what_was_not_run(tmp_path):
 
 
 def test_a_try_is_short():
-    asked = {"recipe": {"fit": {"batch": 4}}, "minutes": 9, "seeds": [0, 1], "folds": [0, 1]}
-    assert networks.shortened(asked, 3) == {"recipe": {"fit": {"batch": 4, "steps": 3, "warmup": 0}}, "folds": [0]}
+    asked = {"recipe": {"fit": {"batch": 4}}, "minutes": 9, "seeds": [0, 1], "folds_of": 3}
+    short = {"recipe": {"fit": {"batch": 4, "steps": 3, "warmup": 0}}, "folds_of": 3, "folds": [0]}
+    assert networks.shortened(asked, 3) == short
     with pytest.raises(SystemExit, match=r"no such study; there are .*crops"):
         networks.tables_of("crop")
