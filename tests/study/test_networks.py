@@ -19,6 +19,7 @@ from segmetry.report.networks_page import (
     markdown,
     network_lines,
     network_tables,
+    score_table,
     warnings_of,
     write_networks_page,
 )
@@ -374,4 +375,7 @@ def test_a_setting_without_runs_is_said_to_be_not_run():
     found = study_networks([result(A, 0, SIX), Result(result(B, 0, SIX).run, "failed", "no memory")])
     assert "failed" in network_lines(found)[2]
     assert found.rows[1].scores == {}
+    heads = score_table(found).heads
+    assert "mean IoU" in heads
+    assert "± over seeds" not in heads, "no row has two seeds"
     assert "One seed" in " ".join(warnings_of(found))

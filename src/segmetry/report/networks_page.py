@@ -104,7 +104,7 @@ def score_table(study: NetworkStudy) -> Table:
                 row.against or NOTHING,
             ]
         )
-    return Table("Scores on the held-out images", heads, rows)
+    return _filled("Scores on the held-out images", heads, rows)
 
 
 def further_table(study: NetworkStudy) -> Table | None:
@@ -142,7 +142,7 @@ def cost_table(study: NetworkStudy) -> Table:
                 told(row.scores[MEAN_IOU]) if MEAN_IOU in row.scores else _state(study, row),
             ]
         )
-    return Table("Cost", heads, rows)
+    return _filled("Cost", heads, rows)
 
 
 def class_table(study: NetworkStudy) -> Table | None:
@@ -275,6 +275,12 @@ def settings_table(study: NetworkStudy) -> Table | None:
         for name, row in settings.items()
     ]
     return Table("Settings", ["setting", *(name.replace("_", " ") for name in study.varied)], rows)
+
+
+def _filled(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table without the columns in which no row has anything."""
+    kept = [k for k in range(len(heads)) if any(row[k] != NOTHING for row in rows)]
+    return Table(title, [heads[k] for k in kept], [[row[k] for k in kept] for row in rows])
 
 
 def _heads(study: NetworkStudy) -> list[str]:
