@@ -140,6 +140,10 @@ class TestExport:
                 expected = net(torch.from_numpy(image)[None, None], torch.from_numpy(keep)).numpy()
             assert np.abs(model.maps(image, keep) - expected).max() <= 1e-4
 
+    def test_a_radius_that_is_known_is_not_measured(self, monkeypatch):
+        monkeypatch.delattr(module, "receptive_radius")
+        assert export(small(), radius=None).facts["receptive_radius"] is None
+
     def test_half_the_size_and_the_same_bytes_again(self, made):
         n = sum(p.numel() for p in small().parameters())
         assert len(made.onnx) < 2 * n + 16_000

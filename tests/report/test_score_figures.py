@@ -180,6 +180,9 @@ def test_reliability_diagram_draws_its_bins():
     assert heights == [1, 3]
     nothing = reliability(truth, probability, ignore=np.ones(truth.shape, bool))
     assert "nothing to show" in words(reliability_diagram(nothing))
+    both = reliability_diagram({"before": found, "after": found, "never": nothing})
+    assert " ".join(words(both)).count("ECE") == 2
+    assert len(both.axes[0].lines) == 3, "the diagonal, and a line each"
 
 
 def test_risk_coverage_ends_at_the_error_of_all():

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch")
 from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.judgement import Rules, judge
+from segmetry.io.card import Card
 from segmetry.io.model_folder import read_card
 from segmetry.report.training import write_training_report
 from segmetry.segment import segment
@@ -16,7 +17,15 @@ from segmetry.segment.engine import load_model
 from segmetry.segment.network import Network
 from segmetry.train.augment import IGNORED, AugmentOptions
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.class_run import hash_labelled, judge_model, make_class_task, pixel_sizes, train_classes
+from segmetry.train.class_run import (
+    hash_labelled,
+    judge_logits,
+    make_class_task,
+    pixel_sizes,
+    run_over,
+    temperature,
+    train_classes,
+)
 from segmetry.train.looks import read_looks
 from segmetry.train.options import FitOptions
 from segmetry.train.run_folder import SCORES, SPLIT
@@ -80,7 +89,8 @@ class TestRun:
         assert told["part"] == "check"
         assert len(told["images"]) == 2
         n = sum(np.count_nonzero(i.classes != IGNORED) for i in IMAGES[:2])
-        assert sum(told["reliability"]["n"]) == n
+        assert sum(told["reliability"]["n"]) == sum(told["uncalibrated"]["n"]) == n
+        assert {path.name for path in run.iterdir() if path.is_dir()} == {"looks", "model"}, "no logits are left"
         card = read_card(run / "model")
         assert card.post["calibrated_on"] == {"images": 2, "groups": 2}
         assert 0.05 <= card.post["temperature"] <= 20
@@ -95,9 +105,10 @@ class TestRun:
                 assert np.array_equal(looks.truths[image.name], image.classes)
                 assert np.mean(looks.found[60][image.name] == image.classes) > 0.8
 
-    def test_intervals_of_the_reliability_are_over_groups(self, run):
+    def test_intervals_of_the_reliability_are_over_groups(self, run, tmp_path):
         of = [dataclasses.replace(image, group=group) for image, group in zip(IMAGES, "aabbcc", strict=True)]
-        found = judge_model(load_model(run / "model"), of, "check").reliability
+        model = load_model(run / "model")
+        found = judge_logits(run_over(model, of, tmp_path / "work"), of, model.card, "check").reliability
         assert found.note == "Wilson, from the differences between 3 groups"
         assert found.n.sum() == sum(np.count_nonzero(image.classes != IGNORED) for image in IMAGES)
 
@@ -131,6 +142,23 @@ def test_pixel_sizes_of_what_trained():
     sized = [dataclasses.replace(IMAGES[0], spacing=spacing) for spacing in ((2.0, 8.0), (5.0, 5.0), ())]
     assert pixel_sizes(sized) == (4, 5)
     assert pixel_sizes(IMAGES) is None
+
+
+def test_the_diagram_before_the_temperature_tells_what_it_mends():
+    """Three images whose logits are three times the true log odds."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(0, 1, (3, 1, 200, 200))
+    truth = (rng.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(np.uint8)
+    images = [Labelled(str(k), str(k), odds[k], truth[k, 0]) for k in range(3)]
+    logits = [3 * one.astype(np.float32) for one in odds]
+    heat = temperature(logits, images)
+    assert heat == pytest.approx(3, rel=0.02)
+    card = Card("net", "1", "classes", ("b",), 1, 1, 0, classes=("a", "b"), post={"temperature": heat})
+    verdict = judge_logits(logits, images, card, "check")
+    assert verdict.reliability.scores["ece"] < 0.01
+    # A pixel is given the likelier class; how far 3 x odds claims too much of it, on average.
+    claim, share = (1 / (1 + np.exp(-k * np.abs(odds))) for k in (3, 1))
+    assert verdict.uncalibrated.scores["ece"] == pytest.approx((claim - share).mean(), abs=0.005)
 
 
 def test_a_class_that_never_occurs_is_said():

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -71,7 +71,9 @@ class Exported(NamedTuple):
     rounding_difference: Mapping[str, float]
 
 
-def export(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> Exported:
+def export(
+    net: nn.Module, *, channels: int = 1, n_axes: int = 2, radius: int | Literal["measure"] | None = "measure"
+) -> Exported:
     """Return a network as ONNX, checked against torch.
 
     Parameters
@@ -83,6 +85,8 @@ def export(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> Exported:
         Channels of its input.
     n_axes : int
         Spatial axes: 2 or 3.
+    radius : int or None, optional
+        What `receptive_radius` gives for it, which is measured unless told.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def export(net: nn.Module, *, channels: int = 1, n_axes: int = 2) -> Exported:
         "maps": tuple(module.maps),
         "stride": module.stride,
         "multiple": module.multiple,
-        "receptive_radius": receptive_radius(net, channels=channels, n_axes=n_axes),
+        "receptive_radius": receptive_radius(net, channels=channels, n_axes=n_axes) if radius == "measure" else radius,
         "dropout": tuple(module.dropout),
         "channels": channels,
         "bytes_per_pixel": bytes_per_pixel(onnx, module.multiple, n_axes, n_keep),

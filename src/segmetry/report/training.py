@@ -262,7 +262,11 @@ def _figures(run: Run, counts: SemanticCounts | None) -> dict[str, Any]:
         made["classes"] = curves(own, name="IoU", against="step", logarithmic=False)
     if counts is not None:
         made["confusion"] = confusion(counts.confusion, counts.names)
-        made["reliability"] = reliability_diagram(_reliability(run), name="probability of the class that was given")
+        names = {"before the temperature": "uncalibrated", "with it": "reliability"}
+        made["reliability"] = reliability_diagram(
+            {words: _reliability(run, name) for words, name in names.items() if name in run.judged},
+            name="probability of the class that was given",
+        )
     return made
 
 
@@ -289,8 +293,8 @@ def _search_figure(search: RateSearch) -> Any:
     return curves(drawn, name="loss", against="learning rate")
 
 
-def _reliability(run: Run) -> Reliability:
-    told = run.judged["reliability"]
+def _reliability(run: Run, name: str = "reliability") -> Reliability:
+    told = run.judged[name]
     entries: dict[str, Any] = {name: np.asarray(v) if isinstance(v, list) else v for name, v in told.items()}
     return Reliability(**entries)
 

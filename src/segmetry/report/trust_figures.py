@@ -97,23 +97,40 @@ def trends(of: Mapping[str, Trend]) -> Figure | None:
     return figure
 
 
-def reliability_diagram(of: Reliability, *, name: str = "stated probability") -> Figure:
+def reliability_diagram(of: Reliability | Mapping[str, Reliability], *, name: str = "stated probability") -> Figure:
     """Return observed share against stated probability with intervals, and how often each was stated.
 
     On the diagonal probabilities are right; below it they are too high.
+
+    Parameters
+    ----------
+    of : Reliability, or mapping of words to Reliability
+        One diagram, or several in one frame.
+    name : str, optional
+        What was stated.
     """
+    many = dict(of) if isinstance(of, Mapping) else {"": of}
     figure, (top, bottom) = subplots(4.0, 4.6, rows=2, sharex=True, height_ratios=(3.2, 1))
-    x, y, low, high = (np.asarray(part, float) for part in (of.predicted, of.observed, of.low, of.high))
     top.plot([0, 1], [0, 1], color=FAINT, linewidth=0.9, dashes=(4, 3))
-    if x.size:
-        top.vlines(x, low, high, color=ACCENT, linewidth=1.3)
-        top.plot(x, y, color=ACCENT, marker="o", markersize=4.5, linewidth=0.9)
-        for left, right, n in zip(of.lower, of.upper, of.n, strict=True):
+    said = []
+    for (words, one), (colour, dashes, marker) in zip(many.items(), line_styles(len(many))):
+        x, y, low, high = (np.asarray(part, float) for part in (one.predicted, one.observed, one.low, one.high))
+        if not x.size:
+            continue
+        top.vlines(x, low, high, color=colour, linewidth=1.3)
+        top.plot(x, y, color=colour, dashes=dashes, marker=marker, markersize=4.5, linewidth=0.9, label=words)
+        for left, right, n in zip(one.lower, one.upper, one.n, strict=True):
             thin = 0.004 if right - left < 0.008 else 0.0  # a bin of one probability has no width
-            bottom.fill_between([left - thin, right + thin], 0, int(n), color=ACCENT, alpha=0.4, linewidth=0)
-        bottom.set_ylim(0, 1.08 * int(np.max(of.n)))
-        words = [f"{k.upper()} {format_significant(of.scores[k], 2)}" for k in ("ece", "mce") if k in of.scores]
-        top.set_title(", ".join(words), fontsize=_SMALL, color=INK, loc="left")
+            bottom.fill_between([left - thin, right + thin], 0, int(n), color=colour, alpha=0.4, linewidth=0)
+        told = ", ".join(
+            f"{k.upper()} {format_significant(one.scores[k], 2)}" for k in ("ece", "mce") if k in one.scores
+        )
+        said.append(f"{words}: {told}" if words else told)
+    if said:
+        bottom.set_ylim(0, 1.08 * max(int(np.max(one.n, initial=0)) for one in many.values()))
+        top.set_title("\n".join(said), fontsize=_SMALL, color=INK, loc="left")
+        if len(many) > 1:
+            top.legend(frameon=False, fontsize=_SMALL, loc="upper left", labelcolor=INK)
     else:
         nothing(top)
     top.set_xlim(-0.01, 1.01)

@@ -7,7 +7,8 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from segmetry.errors import LabelError, OptionError
 from segmetry.evaluate.combining import combine
 from segmetry.evaluate.judgement import ImageScores, Rules, judge
 from segmetry.evaluate.ranking import ScoreHistogram, count_scores
-from segmetry.evaluate.reliability import diagram
+from segmetry.evaluate.reliability import Reliability, diagram
 from segmetry.evaluate.temperature import fit_temperature
 from segmetry.io.card import Card
 from segmetry.io.json_file import plain, write_json
@@ -109,16 +110,21 @@ def train_classes(
     claim_images(folder, images, parts, begun)
     begin_looks(folder, of["check"])
     network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
-    exported = export(network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes))
+    exported = export(
+        network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes), radius=task.card.receptive_radius
+    )
     card = _finished(recipe, task, exported, of, begun=begun, name=name, folder=folder)
     model = folder / MODEL
     write_model_folder(model, card, exported.onnx)
     if of["check"]:
         ready = load_model(model)
-        heat = round(temperature(ready, of["check"]), 4)
-        card = dataclasses.replace(ready.card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
-        part = "test" if of["test"] else "check"
-        verdict = judge_model(dataclasses.replace(ready, card=card), of[part], part, widths=widths)
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as work:
+            logits = run_over(ready, of["check"], Path(work, "check"))
+            heat = round(temperature(logits, of["check"]), 4)
+            card = dataclasses.replace(ready.card, post={"temperature": heat, "calibrated_on": _size(of["check"])})
+            part = "test" if of["test"] else "check"
+            logits = run_over(ready, of["test"], Path(work, "test")) if of["test"] else logits
+            verdict = judge_logits(logits, of[part], card, part, widths=widths)
         write_json(folder / SCORES, verdict.as_dict())
         write_model_folder(model, dataclasses.replace(card, scores=_headline(verdict)), exported.onnx)
     return model
@@ -227,24 +233,49 @@ def make_class_task(
     return task
 
 
-def temperature(model: Model, images: Sequence[Labelled]) -> float:
-    """Return the temperature of a model's probabilities, from up to `PIXELS` labelled pixels of each image."""
-    logits, truth = [], []
-    rng = np.random.default_rng(0)
+def run_over(model: Model, images: Sequence[Labelled], work: Path) -> list[np.ndarray]:
+    """Return the logits (K or 1, *S) of images, each made once and kept in a new folder: together they may be larger
+    than memory.
+    """
+    work.mkdir()
+    found: list[np.ndarray] = []
     for image in images:
+        path = work / f"{len(found)}.npy"
+        np.save(path, model.maps(by_window(model.card, image.pixels))[: len(map_names(model.card.classes))])
+        found.append(np.load(path, mmap_mode="r"))
+    return found
+
+
+def temperature(logits: Sequence[np.ndarray], images: Sequence[Labelled]) -> float:
+    """Return the temperature of a model's probabilities, from up to `PIXELS` labelled pixels of each image."""
+    rows, truth = [], []
+    rng = np.random.default_rng(0)
+    for maps, image in zip(logits, images, strict=True):
         target = np.asarray(image.classes).ravel()
         known = np.flatnonzero(target != IGNORED)
         if known.size > PIXELS:
             known = rng.choice(known, PIXELS, replace=False)
-        maps = _logits(model, image)
-        logits.append(maps.reshape(len(maps), -1)[:, known])
+        rows.append(maps.reshape(len(maps), -1)[:, known])
         truth.append(target[known])
-    return fit_temperature(np.concatenate(logits, axis=1), np.concatenate(truth))
+    return fit_temperature(np.concatenate(rows, axis=1), np.concatenate(truth))
 
 
-def judge_model(model: Model, images: Sequence[Labelled], part: str, *, widths: Sequence[float] = ()) -> Verdict:
-    """Return how good a model is on images, as `segmetry evaluate` judges it."""
-    return judge_probabilities(_probabilities(model, images), images, model.card.classes, part, widths=widths)
+def judge_logits(
+    logits: Sequence[np.ndarray],
+    images: Sequence[Labelled],
+    card: Card,
+    part: str,
+    *,
+    widths: Sequence[float] = (),
+) -> Verdict:
+    """Return how good a model is on images, as `segmetry evaluate` judges it, with the temperature of its card."""
+    heat = np.float32(1 / float(card.post.get("temperature", 1.0)))
+    found = (probabilities(maps * heat) for maps in logits)
+    verdict = judge_probabilities(found, images, card.classes, part, widths=widths)
+    sure = _Sureness()
+    for image, maps in zip(images, logits, strict=True):
+        sure.add(image, probabilities(maps))
+    return dataclasses.replace(verdict, uncalibrated=sure.reliability)
 
 
 def judge_probabilities(
@@ -258,26 +289,32 @@ def judge_probabilities(
     """Return how good probabilities (K, *S) of the classes are, one array for each image."""
     rules = Rules("semantic", classes=dict(enumerate(classes)), ignore=IGNORED, widths=tuple(widths))
     scores: list[ImageScores] = []
-    sure: dict[str, ScoreHistogram] = {}  # by group, as images of one resemble each other
+    sure = _Sureness()
     for image, probability in zip(images, found, strict=True):
-        truth = np.asarray(image.classes)
         labels = probability.argmax(axis=0).astype(np.uint8)
         foreground = probability[1] if len(classes) == 2 else None
-        scores.append(judge(truth, labels, rules, name=image.name, probability=foreground))
-        own = count_scores(labels == truth, probability.max(axis=0), ignore=truth == IGNORED)
-        sure[image.group] = sure[image.group] + own if image.group in sure else own
-    return Verdict(part, scores, [i.group for i in images], diagram(ScoreHistogram.stack(sure.values())))
+        scores.append(judge(np.asarray(image.classes), labels, rules, name=image.name, probability=foreground))
+        sure.add(image, probability)
+    return Verdict(part, scores, [i.group for i in images], sure.reliability)
 
 
-def _probabilities(model: Model, images: Sequence[Labelled]) -> Iterator[np.ndarray]:
-    heat = np.float32(1 / float(model.card.post.get("temperature", 1.0)))
-    for image in images:
-        yield probabilities(_logits(model, image) * heat)
+class _Sureness:
+    """How often the most probable class was the true one, counted by group, as images of one resemble each other."""
 
+    def __init__(self) -> None:
+        self.counts: dict[str, ScoreHistogram] = {}
 
-def _logits(model: Model, image: Labelled) -> np.ndarray:
-    maps = model.maps(by_window(model.card, image.pixels))
-    return maps[: len(map_names(model.card.classes))]
+    def add(self, image: Labelled, probability: np.ndarray) -> None:
+        """Count the pixels of an image."""
+        truth = np.asarray(image.classes)
+        right = probability.argmax(axis=0) == truth
+        own = count_scores(right, probability.max(axis=0), ignore=truth == IGNORED)
+        self.counts[image.group] = self.counts[image.group] + own if image.group in self.counts else own
+
+    @property
+    def reliability(self) -> Reliability:
+        """The diagram, with intervals from the differences between groups."""
+        return diagram(ScoreHistogram.stack(self.counts.values()))
 
 
 def check_sides(recipe: ClassRecipe, multiple: int, n_axes: int) -> None:

@@ -26,23 +26,30 @@ class Verdict:
         Group of each image.
     reliability : Reliability
         How often the most probable class was the true one.
+    uncalibrated : Reliability, optional
+        The same before the temperature.
     """
 
     part: str
     images: Sequence[ImageScores]
     groups: Sequence[str]
     reliability: Reliability
+    uncalibrated: Reliability | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON: scores with their intervals, the diagram, and the counts of every image."""
+        """Return plain data for JSON: scores with their intervals, the diagrams, and the counts of every image."""
         found = combine(self.images, groups=self.groups)
-        arrays = ("predicted", "observed", "low", "high", "n", "lower", "upper")
-        of = self.reliability
+        diagrams = {"reliability": self.reliability, "uncalibrated": self.uncalibrated}
         return {
             "part": self.part,
             "groups": list(self.groups),
             "scores": {family: {name: e.as_dict() for name, e in table.items()} for family, table in found.items()},
-            "reliability": {name: np.round(getattr(of, name), 5).tolist() for name in arrays}
-            | {"level": of.level, "scores": of.scores, "note": of.note},
+            **{name: _plain(of) for name, of in diagrams.items() if of is not None},
             "images": [one.as_dict() for one in self.images],
         }
+
+
+def _plain(of: Reliability) -> dict[str, Any]:
+    arrays = ("predicted", "observed", "low", "high", "n", "lower", "upper")
+    told: dict[str, Any] = {name: np.round(getattr(of, name), 5).tolist() for name in arrays}
+    return told | {"level": of.level, "scores": of.scores, "note": of.note}
