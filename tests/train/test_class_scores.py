@@ -23,6 +23,15 @@ def test_two_classes_by_hand():
     assert found["auc"] == pytest.approx(5 / 6, abs=1e-4)  # of six pairs only (0.4, 0.6) is the wrong way round
 
 
+def test_three_classes_by_hand():
+    truth, found = np.array([[0, 0, 1, 1, 2, 2]]), np.array([[0, 1, 1, 2, 2, 2]])
+    told = scores(judge_classes(truth, np.eye(3)[found].transpose(2, 0, 1), ABC))
+    pixels = {k: [told[f"{k}[{name}]"] for name in ABC] for k in ("tp", "fp", "tn", "fn")}
+    assert pixels == {"tp": [1, 1, 2], "fp": [0, 1, 1], "tn": [4, 3, 3], "fn": [1, 1, 0]}
+    assert told["precision"] == pytest.approx((1 + 1 / 2 + 2 / 3) / 3, abs=1e-5)
+    assert told["recall"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3, abs=1e-5)
+
+
 def test_what_nobody_knows_does_not_count():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, (20, 30))

@@ -190,6 +190,49 @@ def test_checks_keep_their_looks_and_cost_once_each(tmp_path):
     assert all(entry["device"].startswith("cpu, 1 thread") for entry in log.starts)
 
 
+class Events:
+    """What TensorBoard would be told."""
+
+    def __init__(self):
+        self.told, self.closed = [], False
+
+    def add_scalar(self, *told):
+        self.told.append(told)
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.closed = True
+
+
+def test_tensorboard_is_told_what_the_log_says(tmp_path, monkeypatch):
+    events, begun = Events(), []
+    monkeypatch.setattr("segmetry.train.log._events", lambda folder, step: begun.append((folder, step)) or events)
+    quietly(Line([0.5, 0.75]), options(4, check_every=2), tmp_path)
+    assert begun == [(tmp_path, 0)]
+    assert events.closed
+    log = read_log(tmp_path)
+    assert [told[1:] for told in events.told if told[0] == "training/loss"] == [
+        (e["loss"], e["step"]) for e in log.training
+    ]
+    assert [told[1:] for told in events.told if told[0] == "held-out/score"] == [(0.5, 2), (0.75, 4)]
+    assert {told[0] for told in events.told} >= {"training/rate", "training/samples_per_s"}
+
+
+def test_tensorboard_reads_what_was_written(tmp_path):
+    """The events of a run that was killed after step 4, on from step 2."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    quietly(Line([0.5, 0.1]), options(6, check_every=2), tmp_path, stop_after=2)
+    before = (tmp_path / LAST).read_bytes()
+    quietly(Line([0.1]), options(6, check_every=2), tmp_path, stop_after=4)
+    (tmp_path / LAST).write_bytes(before)
+    quietly(Line([0.75, 0.8]), options(6, check_every=2), tmp_path)
+    read = reader.EventAccumulator(str(tmp_path))
+    read.Reload()
+    assert [(e.step, round(e.value, 6)) for e in read.Scalars("held-out/score")] == [(2, 0.5), (4, 0.75), (6, 0.8)]
+
+
 def test_a_run_ends_where_the_score_rises_no_more_and_stays_ended(tmp_path):
     fit_options = options(100, check_every=5, patience=3)
     quietly(Line([0.1, 0.5, 0.4, 0.5, 0.2, 0.9]), fit_options, tmp_path)

@@ -85,8 +85,9 @@ def scores(judged: Judged) -> dict[str, float]:
     scores : dict of float
         ``accuracy``, ``precision``, ``recall`` (of the second class where there are two, else means over classes),
         ``mean_iou``, ``iou[class]`` of each class, ``auc`` (mean over classes), ``mae`` (mean of one minus the
-        probability of the true class), ``boundary_f1`` (2 px; mean over all classes but the first), and of two classes
-        the pixels ``tp``, ``fp``, ``tn``, ``fn``. What is of no pixel is left out.
+        probability of the true class), ``boundary_f1`` (2 px; mean over all classes but the first), and the pixels
+        ``tp``, ``fp``, ``tn``, ``fn`` of the second class where there are two, else of each, as ``tp[class]``. What is
+        of no pixel is left out.
     """
     counts = judged.counts
     told = counts.scores()
@@ -97,9 +98,11 @@ def scores(judged: Judged) -> dict[str, float]:
     out["auc"] = float(np.nanmean(areas)) if np.isfinite(areas).any() else math.nan
     out["mae"] = judged.miss / max(int(counts.confusion.sum()), 1)
     out["boundary_f1"] = judged.edges.class_means()["f1"]
-    if len(counts.names) == 2:
-        (tn, fp), (fn, tp) = counts.confusion
-        out |= {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
+    told_of = {1: ""} if len(counts.names) == 2 else {k: f"[{name}]" for k, name in enumerate(counts.names)}
+    for k, of in told_of.items():
+        tp, found, true = counts.confusion[k, k], counts.confusion[:, k].sum(), counts.confusion[k].sum()
+        tn = counts.confusion.sum() - found - true + tp
+        out |= {f"tp{of}": tp, f"fp{of}": found - tp, f"tn{of}": tn, f"fn{of}": true - tp}
     plain: dict[str, Any] = {name: _plain(value) for name, value in out.items()}
     return {name: value for name, value in plain.items() if math.isfinite(value)}
 

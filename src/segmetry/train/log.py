@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 LOG = "log.jsonl"
 
@@ -20,8 +22,8 @@ class Log(NamedTuple):
     starts : list of mapping
         ``device`` at each start, in the order of time.
     training : list of mapping
-        ``loss`` and its parts as means since the entry before, learning ``rate``, ``samples_per_s``, ``memory`` (MiB) and
-        how far it has ``memory_risen`` since the start.
+        ``loss`` and its parts as means since the entry before, learning ``rate``, ``samples_per_s``, ``memory`` (MiB)
+        and how far it has ``memory_risen`` since the start.
     checks : list of mapping
         ``check``, the scores, and the ``seconds`` that it took.
     """
@@ -29,6 +31,69 @@ class Log(NamedTuple):
     starts: list[Entry]
     training: list[Entry]
     checks: list[Entry]
+
+
+class LogWriter:
+    """Adds entries to the log of a run, and their numbers to events for TensorBoard where that is installed.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    step : int
+        Where the run goes on: what TensorBoard was told of later steps does not count.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.file, self.events = (folder / LOG).open("a", encoding="utf-8"), _events(folder, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, entry: Entry) -> None:
+        """Write an entry at once."""
+        self.file.write(json.dumps(entry) + "\n")
+        self.file.flush()
+        if self.events:
+            for name, value in scalars(entry).items():
+                self.events.add_scalar(name, value, entry["step"])
+            self.events.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        if self.events:
+            self.events.close()
+
+
+def scalars(entry: Entry) -> dict[str, float]:
+    """Return the numbers of an entry by the names that TensorBoard shows.
+
+    Examples
+    --------
+    >>> scalars({"step": 10, "loss": 0.5, "rate": 1e-3})
+    {'training/loss': 0.5, 'training/rate': 0.001}
+    >>> scalars({"step": 10, "check": {"auc": 0.9, "iou[pore]": 0.7}, "seconds": 2.0})
+    {'held-out/auc': 0.9, 'held-out/iou/pore': 0.7}
+    """
+    told, where = (entry["check"], "held-out") if "check" in entry else (entry, "training")
+    return {
+        f"{where}/{name.replace('[', '/').removesuffix(']')}": value
+        for name, value in told.items()
+        if isinstance(value, int | float) and name != "step"
+    }
+
+
+def _events(folder: Path, step: int) -> Any:
+    """Return what writes events, or None where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 def read_log(folder: Path) -> Log:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from segmetry.cost import peak_memory, reset_peak_memory
 from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
-from segmetry.train.log import LOG
+from segmetry.train.log import LogWriter
 from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
 from segmetry.train.rate_search import settled_rate
@@ -52,8 +52,9 @@ def fit(
     options : FitOptions
     folder : Path
         Holds ``last.npz`` (weights, their average, the optimiser: named arrays), ``best.npz`` (the averaged weights of
-        the best check, where checks give a ``score``), ``log.jsonl``, and ``rate.json`` if a rate was searched for.
-        A run that was stopped goes on from there with the same losses as one that was not.
+        the best check, where checks give a ``score``), ``log.jsonl``, and ``rate.json`` if a rate was searched for;
+        events for TensorBoard where that is installed. A run that was stopped goes on from there with the same losses
+        as one that was not.
     workers : int
         Processes that draw samples; 0 draws them in this one.
     device : str
@@ -91,13 +92,7 @@ def fit(
     since, began = done, time.monotonic()
     last = min(options.steps, stop_after or options.steps)
     drawn = batches(task, options, done, options.steps, workers=workers, fabric=fabric)
-    with (folder / LOG).open("a", encoding="utf-8") as log:
-
-        def write(entry: dict[str, Any]) -> None:
-            if fabric.is_global_zero:
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
-
+    with LogWriter(folder, done) if fabric.is_global_zero else nullcontext(_unsaid) as write:
         write({"step": done, "device": _device_words(fabric)})
         for step in range(done, last):
             if course.over(options):
@@ -177,6 +172,10 @@ class Course:
     def over(self, options: FitOptions) -> bool:
         """Return whether the score has not risen for too long."""
         return bool(options.patience) and self.worse >= options.patience
+
+
+def _unsaid(entry: dict[str, Any]) -> None:
+    """Write nothing: of several processes one keeps the log."""
 
 
 def _device_words(fabric: Fabric) -> str:
