@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,8 +34,8 @@ MEANINGS = {
 
 _CELLS = 1 << 16
 """The frame is taken in about so many cells at most: the variance needs nothing finer."""
-_REACH = 4.0
-"""Distances are summed up to so many radii of the disk (ball) whose content is the integral range."""
+_REACH = 16.0
+"""Distances count, ever less, up to so many radii of the disk (ball) whose content is the integral range."""
 _LEAST = 0.05
 """Of the variance of independent cells: less is not believed of one frame, however regular it looks."""
 
@@ -109,17 +110,19 @@ def measure_phases(
     it cuts bias nothing. Boundaries that all run along rows or columns come out 5 % too short.
 
     The interval asks what another frame of the same material would show. The variance of a mean over the frame is the
-    sum of the covariance over all distances; it is summed up to a distance that rests on the sum itself, and what the
-    frame's own mean takes off is given back. Boundary and chord are summed at least as far as the fraction. A fraction
-    gets the interval of a share among as many independent points as would vary as much, the area over the integral
-    range; the others are joined on the logarithm. Student's quantile allows for how badly a frame of few ranges shows
-    its own variance. How often the intervals hold: `docs/explanation/phases.md`.
+    sum of the covariance over all distances. Far pairs of places are noise and count less, none from a reach on that
+    rests on the sum itself, and what the frame's own mean takes off is given back. The weights end softly, since behind
+    a hard end the errors of a chord, whose inside and boundary all but cancel in each piece of a phase, would drown in
+    noise. Boundary and chord are summed at least as far as the fraction. A fraction gets the interval of a share among
+    as many independent points as would vary as much, the area over the integral range; the others are joined on the
+    logarithm. Student's quantile allows for how badly a frame of few ranges shows its own variance. How often the
+    intervals hold: `docs/explanation/phases.md`.
 
     References
     ----------
-    Integral range: Lantuejoul 1991, doi:10.1111/j.1365-2818.1991.tb03138.x. The distance up to which is summed: Sokal
-    1997, doi:10.1007/978-1-4899-0319-8_6 (his window, for more than one dimension). Chords and surface: Underwood 1970,
-    Quantitative Stereology.
+    Integral range: Lantuejoul 1991, doi:10.1111/j.1365-2818.1991.tb03138.x. A reach that rests on the sum: Sokal 1997,
+    doi:10.1007/978-1-4899-0319-8_6 (for more than one dimension). Weights under which a variance is never negative:
+    Wendland 1995, doi:10.1007/BF02123482. Chords and surface: Underwood 1970, Quantitative Stereology.
 
     Examples
     --------
@@ -278,15 +281,21 @@ class _Frame:
         return np.sqrt(square).astype(np.int64).ravel()
 
     @cached_property
-    def seen(self) -> np.ndarray:
-        """Share of all pairs of places in the frame that are less than 1, 2, 3, ... cells apart."""
-        return self.up_to(self.weight)
+    def places(self) -> np.ndarray:
+        """Share of all pairs of places in the frame at each whole distance."""
+        return self.pairs(self.weight)
 
-    def up_to(self, array: np.ndarray) -> np.ndarray:
-        """Return the autocorrelation summed over all distances below 1, 2, 3, ... cells."""
+    @cached_property
+    def most(self) -> int:
+        """Reach that counts half of all pairs of places: the frame knows nothing beyond."""
+        reaches = range(1, len(self.places) + 1)
+        return bisect_left(reaches, 0.5, hi=len(reaches) - 1, key=lambda k: float(_taper(k) @ self.places[:k])) + 1
+
+    def pairs(self, array: np.ndarray) -> np.ndarray:
+        """Return the autocorrelation summed over each whole distance."""
         size = tuple(2 * n for n in array.shape)
         product = fft.irfftn(np.abs(fft.rfftn(array, size)) ** 2, size)
-        return np.cumsum(np.bincount(self.ring, product.ravel()))
+        return np.bincount(self.ring, product.ravel())
 
     def variance(self, rest: np.ndarray, least: int = 0) -> tuple[float, float, int]:
         """Return the variance of a sum over the cells from frame to frame, its degrees of freedom, and its reach.
@@ -297,15 +306,28 @@ class _Frame:
         single = float(np.sum(rest**2))
         if single == 0:
             return 0.0, math.inf, 0
-        own, seen = self.up_to(rest), self.seen
-        enough = max(int(np.searchsorted(seen, 0.5)), 1)  # half of all pairs of cells: the frame knows nothing beyond
-        own, seen = own[:enough], seen[:enough]
-        variance = np.maximum(own / (1 - seen), _LEAST * single)
+        own, k = self.pairs(rest), min(max(least, 1), self.most)
         ball = math.pi if self.ndim == 2 else 4 * math.pi / 3
-        radius = (variance / single / ball) ** (1 / self.ndim)
-        far = np.arange(1, enough + 1) >= np.maximum(_REACH * radius, least)
-        k = int(np.argmax(far)) if far.any() else enough - 1
-        return float(variance[k]), max(1 / float(seen[k]) - 1, 1.0), k + 1
+        while True:
+            taper, places = _taper(k), self.places[:k]
+            variance = max(float(taper @ own[:k]) / (1 - float(taper @ places)), _LEAST * single)
+            if k == self.most or k >= _REACH * (variance / single / ball) ** (1 / self.ndim):
+                break
+            k = min(k + max(1, k // 16), self.most)
+        # The variance itself varies by twice its square times this share of pairs.
+        return variance, max(1 / float(taper**2 @ places) - 1, 1.0), k
+
+
+def _taper(reach: int) -> np.ndarray:
+    """Return what pairs at the distances 0, 1, 2, ... below a reach count: Wendland's function phi 3,1.
+
+    Examples
+    --------
+    >>> _taper(4).round(2).tolist()
+    [1.0, 0.63, 0.19, 0.02]
+    """
+    u = np.arange(reach) / reach
+    return (1 - u) ** 4 * (4 * u + 1)
 
 
 def _pair(step: np.ndarray) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
