@@ -133,11 +133,12 @@ def test_states_of_a_run(tmp_path):
 
 @pytest.mark.slow
 def test_a_budget_that_is_over_runs_nothing(cli, data):
-    file = write(data, "grid: {side: [32, 64]}\n")
+    file = write(data, "grid: {side: [32], batch: [2, 4], width: [4, 8]}\n")
     ran = cli("study", file, "-o", data / "out", "--budget", 0)
     assert ran.code == 0, ran.err
-    assert "not run (2 of 2): side 32: seed 0; side 64: seed 0" in ran.out
-    assert pd.read_csv(data / "out/runs.csv")["state"].tolist() == ["not run"] * 2
+    assert "not run (4 of 4): side 32, batch 2, width 4: seed 0; " in ran.out
+    assert pd.read_csv(data / "out/runs.csv")["state"].tolist() == ["not run"] * 4
+    assert not list((data / "out/figures").glob("*")), "of nothing there is nothing to draw"
 
 
 @pytest.mark.parametrize(

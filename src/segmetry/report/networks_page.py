@@ -226,7 +226,7 @@ def _figures(study: NetworkStudy) -> dict[str, tuple[Any, str]]:
     made: dict[str, tuple[Any, str]] = {}
     for key in COMPARED:
         table = study.heat(key)
-        if table is not None:
+        if table is not None and table.notna().any(axis=None):
             name = score_name(key)
             made[f"heat-{key.partition('.')[2]}"] = (heat(table, name=name), f"{name} over the two settings.")
     gaps = {row.name: _gap(row) for row in study.rows if MEAN_IOU in row.gains}
