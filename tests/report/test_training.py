@@ -33,12 +33,17 @@ from segmetry.train.verdict import Verdict
 AREAS = ("air", "grain", "<b>rim</b>")
 TRUTH = np.repeat(np.array([0, 0, 0, 1, 1, 2], np.uint8), 4).reshape(6, 4)  # 12, 8 and 4 pixels
 FIT = FitOptions(steps=200, batch=10, check_every=100)
+LAST = {"tp[air]": 9, "fp[air]": 1, "tn[air]": 11, "fn[air]": 3}
 LINES = [
     {"step": 0, "device": "cpu, 2 threads"},
     {"step": 100, "loss": 1.5, "dice": 1.0, "focal": 0.5, "rate": 1e-3, "samples_per_s": 50.0, "memory": 512},
     {"step": 100, "check": {"loss": 1.2, "mean_iou": 0.75, "iou[air]": 0.5, "score": 0.75}, "seconds": 2.0},
     {"step": 200, "loss": 0.5, "dice": 0.3, "focal": 0.2, "rate": 1e-4, "samples_per_s": 100.0, "memory": 700},
-    {"step": 200, "check": {"loss": 0.8, "mean_iou": 0.7, "iou[air]": 0.6, "score": 0.7}, "seconds": 4.0},
+    {
+        "step": 200,
+        "check": {"loss": 0.8, "mean_iou": 0.7, "iou[air]": 0.6, "mae": 0.125, "score": 0.7} | LAST,
+        "seconds": 4.0,
+    },
 ]
 
 
@@ -105,7 +110,7 @@ def test_scores_are_those_counted_by_hand(page):
     e = of["mean_iou"]
     assert e.low < mean < e.high
     assert f"Mean IoU {format_estimate(e.value, e.low, e.high)} on 8 images of 8 groups" in page.text
-    rows = {row[0]: row for row in page.rows() if row}
+    rows = {row[0]: row for row in reversed(page.rows()) if row}  # the first table of classes
     for name, share in (("air", "50 %"), ("grain", "33 %"), ("<b>rim</b>", "17 %")):
         iou = of[f"iou[{name}]"]
         assert rows[name][1] == share
@@ -143,6 +148,13 @@ def test_data_and_course_are_told(page):
     drawn = ("confusion", "reliability", "loss", "scores", "classes", "rate", "search")
     assert figures == {f"figure-{name}" for name in drawn}
     assert "The learning rate is 9.33 × 10⁻⁴, found in 100 steps at rising rates, which took 12.0 s." in page.text
+
+
+def test_checks_are_told_in_numbers(page):
+    rows = {row[0]: row[1:] for row in page.rows() if row}
+    assert rows["step"] == ["loss", "mean IoU", "MAE"]
+    assert (rows["100"], rows["200"]) == (["1.20", "0.750", ""], ["0.800", "0.700", "0.125"])
+    assert ["air", "0.600", "9", "1", "11", "3"] in page.rows()
 
 
 def test_examples_show_what_was_found_over_time(page):

@@ -52,8 +52,21 @@ KEYS = ("semantic_pooled.mean_iou", "semantic_pooled.mean_dice", "semantic_poole
 OF_CLASS = ("iou", "dice", "precision", "recall")
 """The scores of each class."""
 
-CURVES = {"mean_iou": "mean IoU", "accuracy": "accuracy", "boundary_f1": "boundary F1", "auc": "ROC AUC"}
+CURVES = {
+    "mean_iou": "mean IoU",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "boundary_f1": "boundary F1",
+    "auc": "ROC AUC",
+}
 """Scores of checks that are drawn, and their names."""
+
+PIXELS = {"tp": "true positive", "fp": "false positive", "tn": "true negative", "fn": "false negative"}
+"""Pixels that checks count, and their names."""
+
+MOST_CHECKS = 40
+"""Checks in the table; of more, evenly spaced ones."""
 
 NOT_LABELLED = "#808080"
 
@@ -135,6 +148,8 @@ def training_page(run: Run) -> str:
         examples=_examples(run),
         legend=_legend(run),
         course=_course(run),
+        checks=_check_table(run),
+        pixels=_pixel_table(run),
         data=_data_table(run),
         members=[(PURPOSE[part], names) for part in PARTS if (names := _names(run, part))],
         facts=_facts(run),
@@ -364,6 +379,33 @@ def _course(run: Run) -> list[str]:
         end = "its weights are the model" if fit.keep == "best" else "the model has the weights of the last step"
         said.append(f"{words} (mean IoU {format_significant(best['check']['score'])}); {end}.")
     return said
+
+
+def _check_table(run: Run) -> Table | None:
+    """Return the scores of the checks, and of two classes the pixels that were right and wrong."""
+    checks = run.log.checks
+    names = {"loss": "loss", **CURVES, "mae": "MAE", **PIXELS}
+    told = [name for name in names if any(name in entry["check"] for entry in checks)]
+    if not told:
+        return None
+    places = np.unique(np.linspace(0, len(checks) - 1, min(len(checks), MOST_CHECKS)).round().astype(int))
+    rows = [[format_count(checks[i]["step"]), *(_score(checks[i]["check"].get(name)) for name in told)] for i in places]
+    some = f"{len(places)} of {len(checks)} checks, evenly spaced" if len(places) < len(checks) else "All checks"
+    return Table(f"{some}, all pixels of the held-out images together", ["step", *(names[n] for n in told)], rows)
+
+
+def _pixel_table(run: Run) -> Table | None:
+    """Return the pixels of each of several classes that the last check found right and wrong."""
+    last = run.log.checks[-1]["check"] if run.log.checks else {}
+    classes = [name for name in run.card.classes if f"tp[{name}]" in last]
+    rows = [[name, *(_score(last.get(f"{of}[{name}]")) for of in ("iou", *PIXELS))] for name in classes]
+    return Table("Pixels of each class at the last check", ["class", "IoU", *PIXELS.values()], rows) if rows else None
+
+
+def _score(value: float | None) -> str:
+    if value is None:
+        return ""
+    return format_count(value) if isinstance(value, int) else format_significant(value)
 
 
 def _names(run: Run, part: str) -> list[str]:
