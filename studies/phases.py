@@ -2,7 +2,8 @@
 
     python studies/phases.py 200 1907
 
-prints, for frames of materials whose fraction (and boundary) are known, the share of intervals that hold them.
+prints, for frames of materials whose fraction (and boundary) are known, the share of intervals that hold them: those of
+one frame, then those over groups of frames, of which none shares a frame with another.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from segmetry.measure.phases import measure_phases
+from segmetry.measure.phases import Phase, Seen, measure_phases, pool_phase
 
 SIDE = 256
+GROUPS = (2, 3, 5, 10, 20)
+"""Frames that are put together."""
 
 
 class Material(NamedTuple):
@@ -93,16 +96,28 @@ def main(n: int, seed: int) -> None:
             "boundary_per_area": material.boundary,
             "mean_chord": math.pi * material.fraction / material.boundary,
         }
-        held, widths = dict.fromkeys(truth, 0), []
-        for _ in range(n):
-            found = measure_phases(material.draw(rng).astype(int), ("ground", "phase"))[1].estimates
-            widths.append((found["area_fraction"].high - found["area_fraction"].low) / material.fraction)
-            for name, right in truth.items():
-                held[name] += found[name].low <= right <= found[name].high
-        shares = ", ".join(f"{name} {held[name] / n:.3f}" for name, right in truth.items() if math.isfinite(right))
-        print(
-            f"{material.name}, fraction {material.fraction:.3f}: {shares}; width {np.nanmean(widths):.2f}", flush=True
-        )
+        print(f"{material.name}, fraction {material.fraction:.3f}")
+        single = [measure_phases(material.draw(rng).astype(int), ("ground", "phase"))[1] for _ in range(n)]
+        print(f"  one frame: {coverage(single, truth)}", flush=True)
+        for size in GROUPS:
+            groups = [over([phase.seen for phase in single[k : k + size]]) for k in range(0, n - size + 1, size)]
+            print(f"  {size} frames, {len(groups)} times: {coverage(groups, truth)}", flush=True)
+
+
+def over(frames: list[Seen]) -> Phase:
+    """Return the phase over frames."""
+    return pool_phase("phase", frames, ndim=2, unit="px")
+
+
+def coverage(phases: list[Phase], truth: dict[str, float]) -> str:
+    """Return the share of intervals that hold the truth, and the mean width of the fraction's over the fraction."""
+    known = {name: right for name, right in truth.items() if math.isfinite(right)}
+    shares = [
+        f"{name} {np.mean([p.estimates[name].low <= right <= p.estimates[name].high for p in phases]):.3f}"
+        for name, right in known.items()
+    ]
+    widths = [p.estimates["area_fraction"].high - p.estimates["area_fraction"].low for p in phases]
+    return f"{', '.join(shares)}; width {np.nanmean(widths) / truth['area_fraction']:.2f}"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from segmetry.io import read_labels
 from segmetry.pipeline import analyse
 from segmetry.recipe import Recipe
 from segmetry.report import report
+from segmetry.report.several import as_batch
 from segmetry.types import Calibration, Image
 
 HALVES = Recipe.build("threshold", options={"value": (50.0, 150.0), "smoothing": 0.0}, scale="metadata")
@@ -68,8 +69,10 @@ def test_a_volume_has_volume_fractions():
 
 
 def test_a_run_leaves_phases_for_each_image_and_for_all(tmp_path, capsys):
-    for name in ("a", "b"):
-        tifffile.imwrite(tmp_path / f"{name}.tif", scene().pixels)
+    second = scene()
+    second.pixels[95:115, 20:40] = 100  # one more grey square, of 20 px
+    tifffile.imwrite(tmp_path / "a.tif", scene().pixels)
+    tifffile.imwrite(tmp_path / "b.tif", second.pixels)
     options = ("-m", "threshold", "--set", "value=50,150", "--set", "smoothing=0", "--scale", "none", "-j", "1")
     run = ["measure", str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), "-o", str(tmp_path / "out"), *options]
     assert main(run) == 0
@@ -87,6 +90,16 @@ def test_a_run_leaves_phases_for_each_image_and_for_all(tmp_path, capsys):
     assert np.unique(read_labels(tmp_path / "out" / "a" / "labels.tif").values).tolist() == [0, 1, 2]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Phases of 2 images." in page
+    assert "phases_over_all.csv" in page
+    assert "the differences between 2 images" in page
+    assert "all 2 images: 3 phases: class 0 84 % [" in said
+    over = pd.read_csv(tmp_path / "out" / "phases_over_all.csv")
+    assert over["area_fraction"][1] == pytest.approx((300 + 700) / (2 * 19200), rel=1e-12)
+    assert over["n_regions"].tolist() == [4, 7, 4]
+    assert over["d50"][1] == pytest.approx(2 * np.sqrt(100 / np.pi), rel=1e-9), "six of seven are as large"
+    both = as_batch([analyse(Image(tifffile.imread(tmp_path / f"{name}.tif")), HALVES) for name in "ab"])
+    stored = json.loads((tmp_path / "out" / "summary.json").read_text())["phases"]
+    assert [p.estimates["mean_chord"].value for p in both.phases] == [p["mean_chord"]["value"] for p in stored]
     (tmp_path / "out" / "a" / "phases.csv").unlink()
     assert main([*run, "--resume"]) == 0
     assert (tmp_path / "out" / "a" / "phases.csv").is_file(), "a result without it is not whole"
@@ -97,3 +110,27 @@ def test_the_page_speaks_of_phases(tmp_path):
     assert "3 phases" in text
     assert "surface per volume" in text
     assert "particle" not in text[text.index("<main>") : text.index('id="methods"')].lower()
+
+
+def result(name, calibration, extra=0, shape=(120, 160)):
+    """Return the result of a scene with `extra` more grey pixels."""
+    image = scene(shape)
+    image.pixels[100, :extra] = 100
+    return analyse(image.replace(name=name, calibration=calibration), HALVES)
+
+
+def test_phases_over_all_leave_out_what_cannot_be_compared():
+    known = [
+        result("a", Calibration((2.0, 2.0), "nm", 0.01, "user")),
+        result("b", Calibration((0.004, 0.004), "µm", 0.03, "user"), extra=60),
+    ]
+    batch = as_batch([*known, result("c", Calibration.unknown(2), extra=100)])
+    assert batch.notes == ("1 image without a pixel size is left out of the statistics over all.",)
+    grey = batch.phases[1]
+    share, chord = grey.estimates["area_fraction"], grey.estimates["mean_chord"]
+    # The pixels of b have four times the area, and its scale, which is the less sure, as much weight.
+    assert share.value == pytest.approx((300 + 4 * 360) / (5 * 19200), rel=1e-12)
+    assert (share.n, chord.unit) == (2, "nm")
+    assert chord.contributions["calibration"] > 0
+    alone = as_batch(known[:1])
+    assert (alone.phases, alone.summary()["phases"]) == ((), [])

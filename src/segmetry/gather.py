@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,10 @@ from segmetry.batch import Outcome, read_summary
 from segmetry.io.atomic import atomic
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.samples import COLUMNS, SAMPLES_FILE, read_samples
-from segmetry.io.tables import PHASES_FILE
+from segmetry.io.tables import ALL_PHASES_FILE, PHASES_FILE, write_table
+from segmetry.measure.phases import Phase, Seen, phase_table, pool_phase
 from segmetry.measure.segmentation_share import border_of, count_sd_of
-from segmetry.pipeline import WEIGHTINGS, Provenance, make_provenance
+from segmetry.pipeline import WEIGHTINGS, Provenance, in_regions, make_provenance
 from segmetry.recipe import Recipe
 from segmetry.types import Calibration, Estimate
 from segmetry.units import convert
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _POWERS = {"equivalent_diameter": 1, "area": 2, "volume": 3}
 _ALIKE = 10.0  # median sizes of images of one material seldom differ by more
-_POOLED = ("label", *_POWERS, "aspect_ratio", "circularity", "edge_weight", "touches_edge")
+_POOLED = ("label", "class", *_POWERS, "aspect_ratio", "circularity", "edge_weight", "touches_edge")
 """Columns that the statistics over all images are made of; the rest stays in the files."""
 
 
@@ -51,6 +52,8 @@ class BatchResult:
         Size distribution over all images by weighting; empty where no object was found.
     estimates : dict
         Statistics over all images.
+    phases : tuple of Phase
+        Over all images whose labels are classes, where there are two or more.
     notes : tuple of str
         What was left out of the pool, and why.
     """
@@ -62,6 +65,7 @@ class BatchResult:
     recipe: Recipe
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
+    phases: tuple[Phase, ...] = field(default=())
 
     def summary(self) -> dict[str, Any]:
         """Return the content of the batch's ``summary.json``: the images, and the statistics over all of them."""
@@ -72,6 +76,7 @@ class BatchResult:
                 "n": sum(row["n"] for row in self.rows),
                 **{name: pooled.pop(name) for name in ("d10", "d50", "d90") if name in pooled},
                 "estimates": pooled,
+                "phases": [phase.as_dict() for phase in self.phases],
                 "notes": list(self.notes),
                 "images": self.rows,
                 "failures": self.failures,
@@ -84,7 +89,8 @@ class BatchResult:
 def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int) -> BatchResult:
     """Put a batch together: write ``regions.csv``, ``summary.json``, ``recipe.yaml`` and ``run.json`` into `out`.
 
-    Images whose labels are classes also give ``phases.csv``; their regions are no part of the statistics over all.
+    Images whose labels are classes also give ``phases.csv``, and two or more ``phases_over_all.csv``; their regions are
+    no part of the statistics over particles.
 
     Memory grows with the number of objects (a few numbers for each), not with the images.
     """
@@ -92,17 +98,20 @@ def gather(out: Path, outcomes: Sequence[Outcome], recipe: Recipe, *, jobs: int)
     rows = [{"folder": o.task.folder} | read_summary(out / o.task.folder) for o in good]
     join_tables([(o.task.folder, out / o.task.folder / "regions.csv") for o in good], out / "regions.csv")
     phased = [(row["folder"], out / row["folder"] / PHASES_FILE) for row in rows if row["phases"]]
-    (out / PHASES_FILE).unlink(missing_ok=True)  # of an earlier run
+    for name in (PHASES_FILE, ALL_PHASES_FILE, f"{ALL_PHASES_FILE}-metadata.json"):
+        (out / name).unlink(missing_ok=True)  # of an earlier run
     if phased:
         join_tables(phased, out / PHASES_FILE)
-    pooled = pool((_read_one(row, out / row["folder"]) for row in rows if not row["phases"]), recipe)
+    pooled = pool_all((_read_one(row, out / row["folder"]) for row in rows), recipe)
+    if pooled.phases:
+        write_table(out / ALL_PHASES_FILE, phase_table(pooled.phases))
     provenance = make_provenance(recipe, input_sha256="", seconds=sum(o.seconds for o in outcomes))
     failures = [
         {"path": str(o.task.path), "folder": o.task.folder, "kind": o.kind, "error": o.error}
         for o in outcomes
         if not o.ok
     ]
-    batch = BatchResult(rows, failures, *pooled[:2], recipe, provenance, pooled.notes)
+    batch = BatchResult(rows, failures, *pooled[:2], recipe, provenance, *pooled[2:])
     with atomic(out / "recipe.yaml") as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     write_json(out / "summary.json", batch.summary())
@@ -145,11 +154,85 @@ def _read_one(row: Mapping[str, Any], folder: Path) -> One:
 
 
 class Pooled(NamedTuple):
-    """Statistics over the objects of many images, and what was left out."""
+    """Statistics over the objects of many images, what was left out, and the phases."""
 
     distributions: dict[str, Distribution]
     estimates: dict[str, Estimate]
     notes: tuple[str, ...]
+    phases: tuple[Phase, ...] = ()
+
+
+def pool_all(images: Iterable[One], recipe: Recipe) -> Pooled:
+    """Return the statistics over many images: the objects of some, and the phases of those whose labels are classes."""
+    phased: list[One] = []
+
+    def with_particles() -> Iterator[One]:
+        for one in images:
+            if one.row["phases"]:
+                phased.append(_few(one))
+            else:
+                yield one
+
+    pooled = pool(with_particles(), recipe)
+    phases, notes = pool_phases(phased, recipe)
+    return pooled._replace(notes=tuple(dict.fromkeys((*pooled.notes, *notes))), phases=phases)
+
+
+def pool_phases(images: Sequence[One], recipe: Recipe) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
+    """Return the phases over images whose labels are classes, and what was left out; none of fewer than two images.
+
+    Images are chosen as for `pool`, and those that have other classes than most are left out. See
+    `segmetry.measure.phases.pool_phase`; D50 is that of the regions of all images, without the share of the
+    segmentation, since the regions of samples are not kept.
+    """
+    if len(images) < 2:
+        return (), ()
+    used, unit, notes = _comparable(images)
+    kinds = [(len(one.row["shape"]), tuple(p["class"] for p in one.row["phases"])) for one in used]
+    (ndim, classes), n = Counter(kinds).most_common(1)[0]
+    if n < len(used):
+        notes.append(f"phases over all are those of {n} images; {len(used) - n} with other classes are left out.")
+    used = [one for one, kind in zip(used, kinds, strict=True) if kind == (ndim, classes)]
+    if len(used) < 2:
+        return (), tuple(notes)
+    factors = [convert(1.0, one.row["pixel_size"]["unit"], unit) for one in used]
+    found = []
+    for k, name in enumerate(classes):
+        seen = [
+            Seen(**one.row["phases"][k]["seen"]).scaled(factor, ndim) for one, factor in zip(used, factors, strict=True)
+        ]
+        size = [one.size for one in seen]
+        errors = np.average([one.row["pixel_size"]["rel_uncertainty"] or 0.0 for one in used], weights=size)
+        phase = pool_phase(
+            name, seen, ndim=ndim, unit=unit, rel_uncertainty=float(errors), level=recipe.statistics.level
+        )
+        regions = pool((One(one.row, one.table[one.table["class"] == name]) for one in used), recipe)
+        if k and "d50" in regions.estimates:
+            d50 = in_regions(regions.estimates["d50"])
+            phase = replace(phase, estimates={**phase.estimates, "d50": d50})
+        found.append(phase)
+    return tuple(found), tuple(notes)
+
+
+def _comparable(images: Sequence[One]) -> tuple[list[One], str, list[str]]:
+    """Return the images that statistics over all are made of, the unit that most have, and what was left out."""
+    known = [one for one in images if one.row["pixel_size"]["value"]]
+    n = len(images) - len(known)
+    notes = []
+    if known and n:
+        left_out = "1 image without a pixel size is" if n == 1 else f"{n} images without a pixel size are"
+        notes.append(f"{left_out} left out of the statistics over all.")
+    elif n:
+        notes.append("no image has a pixel size: the statistics over all are in pixels.")
+    used = known or list(images)
+    units = Counter(one.row["pixel_size"]["unit"] for one in used)
+    return used, units.most_common(1)[0][0] if units else "", notes
+
+
+def _few(one: One) -> One:
+    """Return an image with those columns alone that the statistics over all are made of."""
+    table = one.table[[c for c in _POOLED if c in one.table]].assign(image=one.row["folder"])
+    return One(one.row, table, tuple(t[list(COLUMNS)] for t in one.samples))
 
 
 def pool(images: Iterable[One], recipe: Recipe) -> Pooled:
@@ -175,26 +258,9 @@ def pool(images: Iterable[One], recipe: Recipe) -> Pooled:
     from segmetry.measure import distribution
     from segmetry.measure.summary import total_count
 
-    known: list[One] = []
-    unknown: list[One] = []
-    for row, table, samples in images:
-        few = table[[c for c in _POOLED if c in table]].assign(image=row["folder"])
-        one = One(row, few, tuple(t[list(COLUMNS)] for t in samples))
-        (known if row["pixel_size"]["value"] else unknown).append(one)
-    notes = []
-    if known and unknown:
-        left_out = (
-            "1 image without a pixel size is"
-            if len(unknown) == 1
-            else f"{len(unknown)} images without a pixel size are"
-        )
-        notes.append(f"{left_out} left out of the statistics over all.")
-    elif unknown:
-        notes.append("no image has a pixel size: the statistics over all are in pixels.")
-    used = known or unknown
+    used, unit, notes = _comparable([_few(one) for one in images])
     if not any(len(one.table) for one in used):
         return Pooled({}, {}, tuple(notes))
-    unit = Counter(one.row["pixel_size"]["unit"] for one in used).most_common(1)[0][0]
     used = [_in_unit(one, unit) for one in used]
     parts = [one for one in used if len(one.table)]
     objects = pd.concat([one.table for one in parts], ignore_index=True)

@@ -347,9 +347,7 @@ def _phases(segmentation: Segmentation, image: Image, recipe: Recipe) -> dict[st
         own, *others = (t[t["class"] == name] for t in tables)
         own.attrs = table.attrs
         options = _common(recipe, image.calibration)
-        found = distribution(own, samples=others, **options).estimates["d50"]
-        words = {part: getattr(found, part).replace("particle", "region") for part in ("method", "note")}
-        return replace(found, **words)
+        return in_regions(distribution(own, samples=others, **options).estimates["d50"])
 
     sized = (replace(p, estimates={**p.estimates, "d50": d50(p.name)}) for p in phases[1:])
     return {
@@ -359,6 +357,12 @@ def _phases(segmentation: Segmentation, image: Image, recipe: Recipe) -> dict[st
         "estimates": {},
         "phases": (*phases[:1], *sized),
     }
+
+
+def in_regions(estimate: Estimate) -> Estimate:
+    """Return a statistic of particles as one of the connected regions of a class."""
+    words = {part: getattr(estimate, part).replace("particle", "region") for part in ("method", "note")}
+    return replace(estimate, **words)
 
 
 def split_classes(

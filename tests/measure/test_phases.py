@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from segmetry.errors import LabelError, ShapeMismatchError
-from segmetry.measure.phases import measure_phases, phase_table
+from segmetry.measure.phases import Seen, measure_phases, phase_table, pool_phase
 from segmetry.types import Calibration
 
 NAMES = ("ground", "phase")
@@ -225,3 +225,74 @@ def test_what_does_not_fit_is_said():
         measure_phases(labels, NAMES)
     with pytest.raises(ShapeMismatchError, match="sample 1 is"):
         measure_phases(labels, ("a", "b", "c"), samples=[labels.T])
+
+
+class TestOverImages:
+    """Several images of one material: the spread between them, as ASTM E562 takes fields."""
+
+    @staticmethod
+    def over(images, names=NAMES, **options):
+        """Return the second phase over label images."""
+        found = [measure_phases(labels, names, **options)[1] for labels in images]
+        return pool_phase("phase", [p.seen for p in found], ndim=images[0].ndim, unit="px")
+
+    def test_equal_fields_by_hand(self):
+        """Their sum of squares about the mean .5 is .0058; Student's t for 5 fields is 2.776."""
+        fractions = [0.45, 0.48, 0.5, 0.52, 0.55]
+        phase = pool_phase("p", [Seen(1e4, f, 0.2, 1) for f in fractions], ndim=2, unit="px")
+        share = phase.estimates["area_fraction"]
+        half = 2.7764 * math.sqrt(0.0058 / 4 / 5)
+        assert (share.value, share.n, phase.n_regions) == (pytest.approx(0.5, rel=1e-12), 5, 5)
+        # A share of as many points ends as far off, up to what the binomial law bends: 1 % of the half-width.
+        assert (share.high - share.value, share.value - share.low) == pytest.approx((half, half), rel=0.01)
+
+    def test_the_whole_is_what_one_large_image_would_be(self):
+        """Fractions, boundary and chord of unequal parts: by counts of pixels and of pairs within the parts."""
+        labels = np.random.default_rng(2).integers(0, 2, (40, 90))
+        parts = [labels[:, :30], labels[:, 30:90]]
+        found = self.over(parts)
+        assert found.estimates["area_fraction"].value == pytest.approx(labels.mean(), rel=1e-12)
+        both = [measure_phases(part, NAMES)[1].estimates["boundary_per_area"].value for part in parts]
+        per_area = found.estimates["boundary_per_area"].value
+        assert per_area == pytest.approx((both[0] + 2 * both[1]) / 3, rel=1e-12)
+        assert found.estimates["mean_chord"].value == pytest.approx(math.pi * labels.mean() / per_area, rel=1e-12)
+        assert found.seen.size == labels.size
+
+    def test_lengths_scale_and_fractions_do_not(self):
+        images = [Seen(100.0, f, p, 1, ((f, p), (1.1 * f, p))) for f, p in ((0.1, 0.2), (0.2, 0.3), (0.15, 0.2))]
+        before = pool_phase("p", images, ndim=2, unit="µm").estimates
+        after = pool_phase("p", [one.scaled(1000, 2) for one in images], ndim=2, unit="nm").estimates
+        for name, power in (("area_fraction", 0), ("mean_chord", 1), ("boundary_per_area", -1)):
+            for end in ("value", "low", "high"):
+                assert getattr(after[name], end) == pytest.approx(getattr(before[name], end) * 1000.0**power, rel=1e-9)
+        assert before["area_fraction"].this_image is not None
+
+    def test_samples_of_all_images_are_one_of_the_whole(self):
+        """Each sample finds 5 % more or less in all images alike: that does not average out."""
+        images = [Seen(1.0, f, 0.1, 1, ((0.95 * f, 0.1), (1.05 * f, 0.1))) for f in (0.2, 0.21, 0.19, 0.2)]
+        share = pool_phase("p", images, ndim=2, unit="px").estimates["area_fraction"]
+        spread = np.std(np.log([0.95, 1.05]), ddof=1) * math.sqrt(1.5)
+        assert math.log(share.this_image.high / 0.2) == pytest.approx(12.706 * spread, rel=1e-3)
+        bare = [*images[:3], images[3]._replace(samples=())]
+        assert pool_phase("p", bare, ndim=2, unit="px").estimates["area_fraction"].this_image is None
+
+    def test_no_spread_is_no_interval(self):
+        found = pool_phase("p", [Seen(1.0, 0.2, 0.1, 1)] * 3, ndim=2, unit="px").estimates
+        assert all(math.isnan(e.low) and "no variance" in e.note for e in found.values())
+        none = pool_phase("p", [Seen(1.0, 0.0, 0.0, 0)] * 3, ndim=2, unit="px").estimates["area_fraction"]
+        assert none.note == "the phase is not in the images: no variance to judge by"
+
+    @pytest.mark.parametrize("n", [3, 8])
+    def test_intervals_hold_the_truth_of_a_material_that_varies_between_fields(self, n):
+        """Fields whose true fraction varies (log-normal, sd .2) and which show 200 independent points each.
+
+        No field knows of the variation. Of 500 samples 95 % are to hold the mean; noise is 1 %, 2.5 % are allowed.
+        """
+        rng, truth = np.random.default_rng(n), 0.3
+        held = 0
+        for _ in range(500):
+            own = truth * np.exp(rng.normal(-(0.2**2) / 2, 0.2, n))
+            images = [Seen(1.0, f, 0.1, 1) for f in rng.binomial(200, own) / 200]
+            share = pool_phase("p", images, ndim=2, unit="px").estimates["area_fraction"]
+            held += share.low <= truth <= share.high
+        assert held / 500 == pytest.approx(0.95, abs=0.025)

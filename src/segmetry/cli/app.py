@@ -111,8 +111,8 @@ def measure(
 
     Writes OUT/NAME/ with labels.tif, regions.csv, summary.json, overlay.png and report.html for each image, and for
     all of them OUT/regions.csv, summary.json, report.html, recipe.yaml, run.json and failures.csv. Where labels are
-    classes also phases.csv, in both. With --export also OUT/NAME/rois.zip (ImageJ), coco.json, outlines.geojson
-    (QuPath) or regions.parquet.
+    classes also phases.csv, in both, and OUT/phases_over_all.csv. With --export also OUT/NAME/rois.zip (ImageJ),
+    coco.json, outlines.geojson (QuPath) or regions.parquet.
     """
     from segmetry.cli.batches import measure_images
     from segmetry.cli.options import exports_from, recipe_from

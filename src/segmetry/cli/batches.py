@@ -161,10 +161,14 @@ def _lines(batch: BatchResult) -> Iterator[str]:
             found = f"{number(row['n'], row['estimates'].get('count'), d50['n'])}, {size(d50)}"
         yield f"{row['folder']}: {found}, {scale}"
         yield from (f"    {note}" for note in row["notes"] if any(words in note for words in SAID))
+    if batch.phases:
+        n = next(iter(batch.phases[0].estimates.values())).n
+        yield f"all {n} images: {fractions_line([phase.as_dict() for phase in batch.phases])}"
     if any(not row["phases"] for row in batch.rows[1:]):
         d50, count = (batch.estimates[k].as_dict() if k in batch.estimates else None for k in ("d50", "count"))
         n = sum(row["n"] for row in batch.rows)
         yield f"all {len(batch.rows)} images: {number(n, count, n)}, {size(d50)}"
+    if len(batch.rows) > 1:
         yield from (f"    {note}" for note in batch.notes)
     used = Counter((row["method"]["name"], row["method"]["why"]) for row in batch.rows)
     for (name, why), n in used.items():

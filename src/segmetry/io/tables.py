@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PHASES_FILE = "phases.csv"
 """The table of an image's phases, where its labels are classes."""
+ALL_PHASES_FILE = "phases_over_all.csv"
+"""The table of the phases over all images of a batch."""
 
 _KEY = "segmetry"
 

@@ -199,6 +199,8 @@ def batch_page(batch: BatchResult, folder: Path, drawn: Mapping[str, str]) -> st
         n_failed=len(batch.failures),
         n_found=sum(r["n"] for r in rows if not r["phases"]),
         n_phased=sum(bool(r["phases"]) for r in rows),
+        phases=page.table_of_phases(batch.phases) if batch.phases else None,
+        own_phases=any(e.this_image for p in batch.phases for e in p.estimates.values()),
         n_counted=number.n if number is not None else 0,
         warnings=list(batch.notes),
         notes=list(number.notes) if number is not None else [],

@@ -155,7 +155,7 @@ def methods_paragraph(result: Result) -> Paragraph:
         write.say(f"burned-in text, scale bar and footer ({format_share(ignore.mean())} of the pixels) were left out.")
     ndim = len(result.image.spatial_shape)
     if result.phases:
-        _say_phases(write, result.phases)
+        _say_phases(write, result.phases, f"the integral range of each phase in the image {write.cite('lantuejoul')}")
     else:
         _say_statistics(write, result.distributions, result.estimates, result.recipe.as_dict(), ndim)
     if result.radial is not None and result.radial.n > 1:
@@ -185,6 +185,9 @@ def batch_paragraph(batch: BatchResult) -> Paragraph:
     used = {r["recipe"]["segment"]["method"]: r["recipe"]["segment"] for r in batch.rows}
     for method in used.values() or (batch.recipe.as_dict()["segment"],):
         _say_segmentation(write, method, {}, classes=bool(phased))
+    if batch.phases:
+        n = next(iter(batch.phases[0].estimates.values())).n
+        _say_phases(write, batch.phases, f"the differences between {n} images, as ASTM E562 takes fields of view")
     ndim = max((len(row["shape"]) for row in batch.rows), default=2)
     if len(phased) < len(batch.rows) or not phased:
         _say_statistics(write, batch.distributions, batch.estimates, batch.recipe.as_dict(), ndim, "these images")
@@ -245,13 +248,12 @@ def _sources_sentence(rows: list[dict[str, Any]]) -> str:
     return f"the pixel size {_and(parts)}." if parts else "no image gave a result."
 
 
-def _say_phases(write: _Writer, phases: Sequence[Phase]) -> None:
+def _say_phases(write: _Writer, phases: Sequence[Phase], whence: str) -> None:
     fraction = next(iter(phases[0].estimates))
     shares = [f"{p.name} {print_fraction(p.estimates[fraction].as_dict())}" for p in phases]
     write.say(
         f"the {fraction.replace('_', ' ')}s were {_and(shares)}; brackets hold "
-        f"{format_share(phases[0].estimates[fraction].level)} intervals for the material, from the integral range of "
-        f"each phase in the image {write.cite('lantuejoul')}."
+        f"{format_share(phases[0].estimates[fraction].level)} intervals for the material, from {whence}."
     )
     chords = [(p.name, p.estimates["mean_chord"]) for p in phases]
     said = [f"{name} {format_estimate(e.value, e.low, e.high, e.unit)}" for name, e in chords if np.isfinite(e.value)]

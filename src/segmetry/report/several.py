@@ -38,15 +38,15 @@ def as_batch(results: Sequence[Result]) -> BatchResult:
     Calibrated images count where there are any, in the unit that most of them have; the others are left out, and a note
     says so. The recipe is that of the first.
     """
-    from segmetry.gather import BatchResult, One, pool
+    from segmetry.gather import BatchResult, One, pool_all
     from segmetry.pipeline import make_provenance
 
     folders = folder_names([r.image.name for r in results])
     rows: list[dict[str, Any]] = [{"folder": f} | r.summary() for f, r in zip(folders, results, strict=True)]
     first = results[0].recipe
-    pooled = pool((One(row, r.table, r.samples) for row, r in zip(rows, results, strict=True) if not r.phases), first)
+    pooled = pool_all((One(row, r.table, r.samples) for row, r in zip(rows, results, strict=True)), first)
     notes = pooled.notes
     if len({r.recipe.sha256 for r in results}) > 1:
         notes += ("the images were analysed with different recipes; the one shown is that of the first.",)
     provenance = make_provenance(first, input_sha256="", seconds=sum(r.provenance.seconds for r in results))
-    return BatchResult(rows, [], pooled.distributions, pooled.estimates, first, provenance, notes)
+    return BatchResult(rows, [], pooled.distributions, pooled.estimates, first, provenance, notes, pooled.phases)
