@@ -49,6 +49,7 @@ from segmetry.train.data import Example
 from segmetry.train.options import FitOptions, published_fit
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.run import split, train
+from segmetry.train.running import Running
 from segmetry.train.splits import folds
 from segmetry.training import load_examples
 from segmetry.types import Calibration
@@ -154,7 +155,7 @@ def predict(network: str, recipe: TrainRecipe, examples: Sequence[Example], out:
 
 def fit_bpartis(recipe: TrainRecipe, examples: Sequence[Example], run: Path) -> Callable[[Example, int], Found]:
     """Return what finds particles with a BPartIS that is trained by a recipe."""
-    model = load_model(train(recipe, examples, run, workers=0, progress=clock(run)))
+    model = load_model(train(recipe, examples, run, running=Running(0, progress=clock(run))))
 
     def find(e: Example, samples: int) -> Found:
         mean = look(model, to_bytes(e.pixels), samples=samples)
@@ -174,7 +175,7 @@ def fit_mask_rcnn(recipe: TrainRecipe, examples: Sequence[Example], run: Path) -
     from segmetry.train.mask_rcnn_task import MaskRcnnTask
 
     task = MaskRcnnTask(*split(examples, recipe), seed=recipe.fit.seed)
-    network = fit(task, recipe.fit, run, workers=0, progress=clock(run))
+    network = fit(task, recipe.fit, run, Running(0, progress=clock(run)))
 
     def find(e: Example, _: int) -> Found:
         found = find_particles(network, to_bytes(e.pixels), least=0.05)

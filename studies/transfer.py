@@ -24,6 +24,7 @@ from segmetry.labelled import load_labelled
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.class_run import train_classes
 from segmetry.train.reconstruct import train_reconstruction
+from segmetry.train.running import Running
 from segmetry.train.samples import Labelled
 
 STARTS = ("random", "particles", "particles-frozen", "filled")
@@ -55,7 +56,7 @@ def confusions(start: str, seed: int, steps: int, out: Path) -> np.ndarray:
     init = shipped_models()["particles"] if start.startswith("particles") else None
     if start == "filled":
         rest = [blank(image) for i, image in enumerate(found.images) if i not in judging]
-        init = train_reconstruction(recipe, rest, out / f"filling-{seed}", workers=0)
+        init = train_reconstruction(recipe, rest, out / f"filling-{seed}", Running(0))
     folder = out / f"{start}-{seed}-{steps}"
     train_classes(
         recipe.changed({"split": "as listed", "freeze": -1 if start.endswith("frozen") else 0}),
@@ -64,7 +65,7 @@ def confusions(start: str, seed: int, steps: int, out: Path) -> np.ndarray:
         classes=tuple(found.classes.values()),
         listed=list(part.values()),
         init=init,
-        workers=0,
+        running=Running(0),
     )
     judged = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["images"]
     return np.array([image["pixels"]["confusion"] for image in judged], float)

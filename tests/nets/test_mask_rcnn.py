@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from segmetry.nets.mask_rcnn import build_mask_rcnn, find_particles, make_targets, paint  # noqa: E402
 from segmetry.train.data import Example  # noqa: E402
 from segmetry.train.mask_rcnn_task import MaskRcnnTask  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 
 
 def test_targets_counted_on_paper():
@@ -151,10 +152,10 @@ def test_a_stopped_run_goes_on_exactly(task, tmp_path):
 
     short = MaskRcnnTask([disks(0)])  # nothing held out: a check would only cost time
     options = FitOptions(steps=2, batch=1, warmup=1, average=0.5, learning_rate=1e-4)
-    fit(short, options, tmp_path / "whole", workers=0)
-    fit(short, options, tmp_path / "parts", workers=0, stop_after=1)
+    fit(short, options, tmp_path / "whole", Running(0))
+    fit(short, options, tmp_path / "parts", Running(0), stop_after=1)
     torch.rand(7)  # whatever the process has drawn meanwhile
-    fit(short, options, tmp_path / "parts", workers=0)
+    fit(short, options, tmp_path / "parts", Running(0))
     whole, parts = (load_arrays(tmp_path / run / LAST) for run in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []

@@ -29,6 +29,7 @@ from segmetry.train.class_run import (
 from segmetry.train.looks import read_looks
 from segmetry.train.options import FitOptions
 from segmetry.train.run_folder import SCORES, SPLIT
+from segmetry.train.running import Running
 from segmetry.train.samples import Labelled, SampleOptions
 from segmetry.types import Image
 
@@ -59,7 +60,7 @@ IMAGES = [bands(seed) for seed in range(6)]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
-    train_classes(SMALL, IMAGES, folder, classes=AREAS, workers=0)
+    train_classes(SMALL, IMAGES, folder, classes=AREAS, running=Running(0))
     return folder
 
 
@@ -114,28 +115,28 @@ class TestRun:
 
     def test_a_run_that_is_done_comes_out_the_same(self, run):
         before = read_card(run / "model")
-        train_classes(SMALL, IMAGES, run, classes=AREAS, workers=0)
+        train_classes(SMALL, IMAGES, run, classes=AREAS, running=Running(0))
         assert read_card(run / "model").sha256 == before.sha256
 
     def test_a_run_begins_where_a_model_ended(self, run, tmp_path):
         """Ten steps after the model know what ten steps from random weights do not."""
         short = SMALL.changed({"steps": 10, "learning_rate": 1e-4, "freeze": -1})
-        begun = train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, workers=0, init=run / "model")
+        begun = train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, running=Running(0), init=run / "model")
         told = read_card(begun).training["init"]
         assert told["sha256"] == read_card(run / "model").sha256
         assert set(told["kept"]) == {"encoder", "decoder", "head"}
-        fresh = train_classes(short, IMAGES, tmp_path / "fresh", classes=AREAS, workers=0)
+        fresh = train_classes(short, IMAGES, tmp_path / "fresh", classes=AREAS, running=Running(0))
         assert "init" not in read_card(fresh).training
         score = "semantic_pooled.mean_iou"
         assert read_card(begun).scores[score][0] > 0.8 > 0.5 > read_card(fresh).scores[score][0]
         with pytest.raises(OptionError, match="or from another model"):
-            train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, workers=0)
+            train_classes(short, IMAGES, tmp_path / "begun", classes=AREAS, running=Running(0))
 
     def test_other_images_or_recipes_are_refused(self, run):
         with pytest.raises(OptionError, match="on other images"):
-            train_classes(SMALL, [bands(9), *IMAGES[1:]], run, classes=AREAS, workers=0)
+            train_classes(SMALL, [bands(9), *IMAGES[1:]], run, classes=AREAS, running=Running(0))
         with pytest.raises(OptionError, match="another recipe"):
-            train_classes(ClassRecipe(split="all"), IMAGES, run, classes=AREAS, workers=0)
+            train_classes(ClassRecipe(split="all"), IMAGES, run, classes=AREAS, running=Running(0))
 
 
 def test_pixel_sizes_of_what_trained():

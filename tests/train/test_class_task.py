@@ -11,6 +11,7 @@ from segmetry.train.class_task import ClassTask  # noqa: E402
 from segmetry.train.loop import fit  # noqa: E402
 from segmetry.train.losses import Loss  # noqa: E402
 from segmetry.train.options import FitOptions  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -73,7 +74,7 @@ def test_it_learns(tmp_path):
     made = task()
     before = made.check(made.build().eval(), torch.device("cpu"))
     options = FitOptions(steps=60, batch=4, learning_rate=1e-2, warmup=5, average=0.9, precision="32-true")
-    network = fit(made, options, tmp_path, workers=0)
+    network = fit(made, options, tmp_path, Running(0))
     after = made.check(network, torch.device("cpu"))
     assert after["score"] > 0.9 > before["score"]
     assert after["loss"] < before["loss"]

@@ -16,6 +16,7 @@ from segmetry.train.looks import LOOKS  # noqa: E402
 from segmetry.train.loop import LAST, fit  # noqa: E402
 from segmetry.train.options import FitOptions  # noqa: E402
 from segmetry.train.particle_task import ParticleTask  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -49,7 +50,7 @@ def quietly(*args, **more):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fit(*args, workers=0, **more)
+        return fit(*args, Running(0), **more)
 
 
 @pytest.mark.slow

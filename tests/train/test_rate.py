@@ -13,6 +13,7 @@ from segmetry.train.options import FitOptions  # noqa: E402
 from segmetry.train.planning import plan  # noqa: E402
 from segmetry.train.rate import RATE, RATES, WINDOW, RateSearch, diverged, steepest  # noqa: E402
 from segmetry.train.rate_search import find_rate  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")]
 
@@ -57,7 +58,7 @@ def final(curvature, rate):
 
 @pytest.mark.parametrize("curvature", [1.0, 30.0, 1000.0])
 def test_the_rate_lies_below_the_one_that_diverges(curvature):
-    found = find_rate(Bowl(curvature), SGD, workers=0).found
+    found = find_rate(Bowl(curvature), SGD, Running(0)).found
     # Momentum of .9 by Nesterov diverges from 1 + 1 / 2.8 on in units of 1 / curvature; without it is 2.
     assert final(curvature, 1.4 / curvature) > 1e3
     assert final(curvature, 1.3 / curvature) < 1e-3
@@ -68,13 +69,13 @@ def test_the_rate_lies_below_the_one_that_diverges(curvature):
 def test_the_rate_goes_with_the_inverse_of_the_curvature():
     """Eleven steps of the rates lie between the curvatures, so that both see the same numbers."""
     between = float(RATES[11] / RATES[0])
-    steep, flat = (find_rate(Bowl(c), SGD, workers=0) for c in (between, 1.0))
+    steep, flat = (find_rate(Bowl(c), SGD, Running(0)) for c in (between, 1.0))
     assert flat.found / steep.found == pytest.approx(between, rel=1e-6)
     assert len(flat.rates) == len(steep.rates) + 11, "and diverge as much later"
 
 
 def test_it_ends_where_the_loss_diverges():
-    search = find_rate(Bowl(100.0), SGD, workers=0)
+    search = find_rate(Bowl(100.0), SGD, Running(0))
     assert 1.357 / 100 < search.rates[-1] < 10
     assert len(search.rates) < len(RATES)
     assert diverged([1.0] * 9 + [math.nan])
@@ -107,8 +108,8 @@ def test_what_comes_after_no_number_does_not_count():
     assert steepest(RATES, losses) == steepest(RATES[:70], losses[:70])
 
 
-def quietly(task, options, folder, **more):
-    network = fit(task, options, folder, workers=0, **more)
+def quietly(task, options, folder, progress=None, **more):
+    network = fit(task, options, folder, Running(0, progress=progress), **more)
     return network.weight.detach().clone()
 
 
@@ -116,7 +117,7 @@ def test_it_leaves_no_trace(tmp_path):
     """Training with the rate that was found is, bit by bit, training with that rate named."""
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    rate = find_rate(Bowl(20.0, noise=0.01), SGD, workers=0).found
+    rate = find_rate(Bowl(20.0, noise=0.01), SGD, Running(0)).found
     assert torch.equal(torch.get_rng_state(), before)
     found = quietly(Bowl(20.0, noise=0.01), SGD, tmp_path / "found")
     named = FitOptions(**{**SGD.__dict__, "learning_rate": rate})
@@ -142,7 +143,7 @@ def test_a_run_that_goes_on_searches_no_more(tmp_path):
 def test_where_nothing_falls_that_is_said(task, tmp_path):
     for _ in range(2):
         with pytest.raises(OptionError, match="none lets the loss fall clearly"):
-            fit(task, SGD, tmp_path, workers=0)
+            fit(task, SGD, tmp_path, Running(0))
     assert json.loads((tmp_path / RATE).read_text())["found"] is None
     assert math.isnan(RateSearch.load(tmp_path / RATE).found)
 
@@ -150,7 +151,7 @@ def test_where_nothing_falls_that_is_said(task, tmp_path):
 def test_the_search_is_within_the_minutes(monkeypatch):
     monkeypatch.setattr("segmetry.train.planning.SECONDS", 0.0)
     steps = [
-        plan(Bowl(1.0), options, 5.0, workers=0)
+        plan(Bowl(1.0), options, 5.0, Running(0))
         for options in (SGD, FitOptions(**{**SGD.__dict__, "learning_rate": 1e-3}))
     ]
     for found, searching in zip(steps, (len(RATES), 0), strict=True):

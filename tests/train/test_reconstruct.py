@@ -15,6 +15,7 @@ from segmetry.train.class_recipe import ClassRecipe  # noqa: E402
 from segmetry.train.class_run import train_classes  # noqa: E402
 from segmetry.train.options import FitOptions  # noqa: E402
 from segmetry.train.reconstruct import HIDDEN, PATCH, ReconstructTask, hide, train_reconstruction  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -83,7 +84,7 @@ def test_the_loss_counts_what_is_hidden(network):
 def test_what_it_learned_is_a_start_for_classes(tmp_path):
     images = [stripes(i) for i in range(4)]
     blank = [Labelled(i.name, i.group, i.pixels, np.zeros_like(i.classes)) for i in images]
-    start = train_reconstruction(SMALL, blank, tmp_path / "start", workers=0)
+    start = train_reconstruction(SMALL, blank, tmp_path / "start", Running(0))
     card = read_card(start)
     assert (card.task, card.maps, card.training["images"]) == ("image", ("channel-0",), 4)
     log = [json.loads(line) for line in (tmp_path / "start/log.jsonl").read_text().splitlines()]
@@ -91,7 +92,9 @@ def test_what_it_learned_is_a_start_for_classes(tmp_path):
     with pytest.raises(OptionError, match="a start for training"):
         method_from(str(start))
     short = SMALL.changed({"steps": 2, "split": "all"})
-    model = train_classes(short, images, tmp_path / "classes", classes=("dark", "bright"), workers=0, init=start)
+    model = train_classes(
+        short, images, tmp_path / "classes", classes=("dark", "bright"), running=Running(0), init=start
+    )
     init = read_card(model).training["init"]
     assert init["sha256"] == card.sha256
     assert set(init["kept"]) == {"encoder", "decoder"}

@@ -20,6 +20,7 @@ from segmetry.train.data import Example, hash_examples, unpack
 from segmetry.train.options import FitOptions
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.run import SCENES, _bytes, pixel_size_range, split, synthetic_examples, train
+from segmetry.train.running import Running
 from segmetry.training import load_examples
 from segmetry.units import convert
 
@@ -51,7 +52,7 @@ def examples():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_run_leaves_a_model_that_runs_without_torch(tmp_path, examples):
-    folder = train(SMALL, examples, tmp_path / "run", workers=0)
+    folder = train(SMALL, examples, tmp_path / "run", running=Running(0))
     model = load_model(folder)
     pixels = examples[0].pixels
     assert model.maps(normalise(model.card, pixels.astype(np.float32))).shape == (4, 40, 50)
@@ -63,10 +64,10 @@ def test_a_run_leaves_a_model_that_runs_without_torch(tmp_path, examples):
     assert about["scenes_sha256"] == hash_examples(unpack(tmp_path / "run" / SCENES))
     # The same recipe goes on (and has nothing left to do); another one is refused.
     card = (folder / "card.json").read_text()
-    assert train(SMALL, examples, tmp_path / "run", workers=0) == folder
+    assert train(SMALL, examples, tmp_path / "run", running=Running(0)) == folder
     assert (folder / "card.json").read_text() == card
     with pytest.raises(OptionError, match="another recipe"):
-        train(TrainRecipe(widths=(8, 16)), examples, tmp_path / "run", workers=0)
+        train(TrainRecipe(widths=(8, 16)), examples, tmp_path / "run", running=Running(0))
 
 
 def test_a_fold_keeps_groups_whole(examples):
@@ -102,7 +103,7 @@ def test_folds_calibrate_each_other_and_a_model_that_learned_from_all(tmp_path, 
 
     def run(recipe, folder, **more):
         scored.clear()
-        return read_card(train(recipe, examples, folder, workers=0, **more))
+        return read_card(train(recipe, examples, folder, running=Running(0), **more))
 
     def origin(*cards):
         names = set().union(*(unseen[cards_of_folds.index(card)] for card in cards))
@@ -127,7 +128,7 @@ def test_folds_calibrate_each_other_and_a_model_that_learned_from_all(tmp_path, 
 
     def refuse(text, runs, recipe=everything, of=examples):
         with pytest.raises(OptionError, match=text):
-            train(recipe, of, tmp_path / "new", workers=0, calibrate_with=runs)
+            train(recipe, of, tmp_path / "new", running=Running(0), calibrate_with=runs)
         assert not (tmp_path / "new").exists(), "said before hours of training"
 
     refuse("held out fold 0", [folds[0], folds[0]])

@@ -22,6 +22,7 @@ from segmetry.train.class_task import ClassTask  # noqa: E402
 from segmetry.train.loop import fit  # noqa: E402
 from segmetry.train.losses import Loss  # noqa: E402
 from segmetry.train.options import FitOptions  # noqa: E402
+from segmetry.train.running import Running  # noqa: E402
 from segmetry.train.samples import Labelled, Normalisation, SampleOptions, Samples  # noqa: E402
 from segmetry.train.transfer import inflate, starting_weights, stored_weights  # noqa: E402
 
@@ -255,12 +256,12 @@ def test_a_frozen_encoder_stays_that_of_the_folder(unet, tmp_path):
     start = starting_weights(unet[0], made)
     made.start = start.weights
     options = FitOptions(steps=3, batch=2, freeze=-1, warmup=0, average=0.0, learning_rate=1e-2, precision="32-true")
-    net = fit(made, options, tmp_path / "frozen", workers=0).state_dict()
+    net = fit(made, options, tmp_path / "frozen", Running(0)).state_dict()
     same = {name: torch.equal(net[name], tensor) for name, tensor in start.weights.items()}
     assert all(same[name] for name in same if name.startswith("encoder."))
     assert not any(same[name] for name in same if name.startswith("decoder.") and net[name].ndim > 1)
     thawed = dataclasses.replace(options, freeze=2)
-    net = fit(made, thawed, tmp_path / "thawed", workers=0).state_dict()
+    net = fit(made, thawed, tmp_path / "thawed", Running(0)).state_dict()
     assert not torch.equal(net["encoder.levels.0.0.0.weight"], start.weights["encoder.levels.0.0.0.weight"])
 
 

@@ -331,13 +331,13 @@ def train(
     Writes OUT/model (a model folder, for -m), recipe.yaml, log.jsonl and last.npz, the checkpoint; of networks for
     classes also split.json, scores.json, looks/ and report.html.
     """
-    from segmetry.cli.trainer import Data, Running, train_network
+    from segmetry.cli.trainer import Data, RunOptions, train_network
 
     return train_network(
         recipe,
         Data(images, labels, groups, init),
         out,
-        Running(minutes, device, workers, calibrate_with or (), curves=not json_),
+        RunOptions(minutes, device, workers, calibrate_with or (), curves=not json_),
         network=network,
         settings=set_,
         fold=fold,
@@ -504,10 +504,10 @@ def study_networks(
     command goes on where it was stopped. What was not run is said to be not run.
     """
     from segmetry.cli.network_study import study_settings
-    from segmetry.cli.trainer import Running
+    from segmetry.cli.trainer import RunOptions
 
-    running = Running(device=device, workers=workers)
-    return study_settings(file, out, running, budget=budget, jobs=jobs, as_json=json_)
+    options = RunOptions(device=device, workers=workers)
+    return study_settings(file, out, options, budget=budget, jobs=jobs, as_json=json_)
 
 
 @model_app.command("info", no_args_is_help=True)

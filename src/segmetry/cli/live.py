@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from segmetry.cli.progress import LINE_EVERY
 from segmetry.report.text import format_significant
 from segmetry.train.log import LOG, Log, read_log
 from segmetry.train.rate import RATE, RateSearch
+from segmetry.train.running import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +115,7 @@ class Bar:
         self.trials: list[tuple[float, float]] = []
         self.progress: Any = None
 
-    def __enter__(self) -> Callable[[int, int, dict[str, Any]], None]:
+    def __enter__(self) -> Progress:
         if sys.stderr.isatty():
             from rich.console import Console
 
@@ -123,13 +124,13 @@ class Bar:
 
     def begin(self, console: Console) -> None:
         """Begin with the bar, where the run goes on."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich import progress
         from rich.text import Text
 
         room = console.height > 3 * ROWS and console.width >= WIDEST and console.encoding.startswith("utf")
         self.curves &= room
 
-        class Course(Progress):
+        class Course(progress.Progress):
             lines: Sequence[str] = ()
 
             def get_renderables(self) -> Any:
@@ -137,8 +138,9 @@ class Bar:
                 if self.lines:
                     yield Text("\n".join(self.lines), no_wrap=True)
 
-        columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-        self.progress = Course(*columns, console=console)
+        counted = progress.BarColumn(), progress.MofNCompleteColumn()
+        told = progress.TextColumn("{task.description}"), progress.TimeRemainingColumn()
+        self.progress = Course(*counted, *told, console=console)
         self.progress.start()
         done = log.training[-1]["step"] if (log := self._log()).training else 0
         self.task = self.progress.add_task("", total=self.total, completed=done)

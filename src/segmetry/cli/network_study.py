@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from segmetry.cli.options import open_output
 from segmetry.cli.studies import GOES_ON, command_line, provenance_of, show_lines
-from segmetry.cli.trainer import Data, Running, read_data, read_recipe
+from segmetry.cli.trainer import Data, RunOptions, read_data, read_recipe
 from segmetry.errors import OptionError, SegmetryError
 from segmetry.io.model_folder import model_beside
 from segmetry.training import need_torch
@@ -29,7 +29,9 @@ MOST_RUNS = 300
 """More runs than these need a budget."""
 
 
-def study_settings(file: Path, out: Path, running: Running, *, budget: float | None, jobs: int, as_json: bool) -> int:
+def study_settings(
+    file: Path, out: Path, options: RunOptions, *, budget: float | None, jobs: int, as_json: bool
+) -> int:
     """Train and judge every setting of a study's file, and compare them; return the exit code."""
     need_torch()
     from segmetry.batch import run
@@ -52,8 +54,8 @@ def study_settings(file: Path, out: Path, running: Running, *, budget: float | N
         data.labels,
         data.groups,
         minutes=study.minutes,
-        device=running.device,
-        workers=running.n_workers if jobs == 1 or running.workers is not None else max(1, running.n_workers // jobs),
+        device=options.device,
+        workers=options.n_workers if jobs == 1 or options.workers is not None else max(1, options.n_workers // jobs),
         jobs=jobs,
         widths=study.widths,
     )

@@ -230,6 +230,7 @@ class _Trainer:
         from segmetry.cli.live import Bar
         from segmetry.study.capacity import OutOfTimeError
         from segmetry.train.run import SCENES, synthetic_examples, train
+        from segmetry.train.running import Running
 
         if self.recipe.scenes + self.recipe.hard_scenes:
             r = self.recipe
@@ -244,7 +245,7 @@ class _Trainer:
                     raise OutOfTimeError
 
             drawn = [self.examples[name] for name in step.training]
-            return train(self.recipe, drawn, folder, workers=self.workers, progress=progress)
+            return train(self.recipe, drawn, folder, running=Running(self.workers, progress=progress))
 
 
 def _link(source: Path, target: Path) -> None:

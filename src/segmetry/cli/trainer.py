@@ -15,6 +15,7 @@ from segmetry.cli.options import open_output, parse_settings
 from segmetry.cli.progress import track
 from segmetry.errors import OptionError, unknown_name
 from segmetry.io.model_folder import model_beside, read_card, resolve_model
+from segmetry.train.running import Progress, Running
 from segmetry.training import load_examples, need_torch
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
-class Running:
-    """How a training runs, which has no part in what comes out."""
+class RunOptions:
+    """How a training runs: the options of that name."""
 
     minutes: float | None = None
     device: str = "auto"
@@ -56,12 +57,16 @@ class Running:
         """Processes that draw samples."""
         return self.workers if self.workers is not None else max(1, min(8, (os.cpu_count() or 2) - 1))
 
+    def running(self, progress: Progress) -> Running:
+        """Return them as training takes them; what it says goes to stderr."""
+        return Running(self.n_workers, self.device, progress, lambda text: print(f"segmetry: {text}", file=sys.stderr))
+
 
 def train_network(
     recipe: Path | None,
     given: Data,
     out: Path,
-    running: Running,
+    options: RunOptions,
     *,
     network: str | None,
     settings: Iterable[str] | None,
@@ -85,11 +90,11 @@ def train_network(
     if isinstance(base, TrainRecipe):
         if fold is not None:
             changes["fold"] = fold
-        folder = _train_particles(base.changed(changes), data, out, running)
+        folder = _train_particles(base.changed(changes), data, out, options)
     else:
         if fold is not None:
             changes["split"] = f"fold {fold} of 5"
-        folder = _train_classes(base.changed(changes), data, out, running)
+        folder = _train_classes(base.changed(changes), data, out, options)
     card = read_card(folder)
     if as_json:
         print(json.dumps(card.as_dict(), indent=2, ensure_ascii=False))
@@ -147,10 +152,10 @@ def read_data(entries: Any, path: Path) -> Data:
     return Data(**where)
 
 
-def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Running) -> Path:
+def _train_particles(recipe: TrainRecipe, data: Data, out: Path, options: RunOptions) -> Path:
     from segmetry.train.run import train
 
-    if running.minutes is not None:
+    if options.minutes is not None:
         raise OptionError(f"train: minutes plan networks for classes; for {recipe.network} say --set steps=4000.")
     if data.init is not None:
         raise OptionError(f"train: --init begins networks for classes; {recipe.network} begins with random weights.")
@@ -158,23 +163,22 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, running: Runnin
         raise OptionError("train: name the labels of the images: --labels FOLDER.")
     examples = load_examples(data.images, data.labels, groups=data.groups, track=reading)
     open_output(out)
-    with Bar(out, recipe.fit.steps, curves=running.curves) as show:
+    with Bar(out, recipe.fit.steps, curves=options.curves) as show:
         return train(
             recipe,
             examples,
             out,
-            workers=running.n_workers,
-            progress=show,
-            calibrate_with=running.calibrate_with,
+            calibrate_with=options.calibrate_with,
+            running=options.running(show),
         )
 
 
-def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running) -> Path:
+def _train_classes(recipe: ClassRecipe, data: Data, out: Path, options: RunOptions) -> Path:
     from segmetry.labelled import load_labelled
     from segmetry.report.training import write_training_report
-    from segmetry.train.class_run import planned, train_classes
+    from segmetry.train.class_run import train_classes
 
-    if running.calibrate_with:
+    if options.calibrate_with:
         raise OptionError("train: other runs calibrate networks for particles only; leave out --calibrate-with.")
     init = None if data.init is None else resolve_model(data.init)
     assert data.images is not None
@@ -192,18 +196,17 @@ def _train_classes(recipe: ClassRecipe, data: Data, out: Path, running: Running)
         print(f"segmetry: {note}", file=sys.stderr)
     print(f"segmetry: {len(found.images)} images, classes {', '.join(found.classes.values())}", file=sys.stderr)
     open_output(out)
-    how: dict[str, Any] = {"classes": tuple(found.classes.values()), "listed": found.parts}
-    how |= {"device": running.device, "workers": running.n_workers}
-    recipe = planned(
-        recipe,
-        found.images,
-        out,
-        running.minutes,
-        say=lambda text: print(f"segmetry: {text}", file=sys.stderr),
-        **how,
-    )
-    with Bar(out, recipe.fit.steps, curves=running.curves) as show:
-        model = train_classes(recipe, found.images, out, init=init, progress=show, **how)
+    with Bar(out, recipe.fit.steps, curves=options.curves) as show:
+        model = train_classes(
+            recipe,
+            found.images,
+            out,
+            classes=tuple(found.classes.values()),
+            listed=found.parts,
+            init=init,
+            minutes=options.minutes,
+            running=options.running(show),
+        )
     write_training_report(out)
     return model
 

@@ -33,13 +33,13 @@ from segmetry.train.class_run import (
     hash_labelled,
     judge_probabilities,
     plan_classes,
-    planned,
     train_classes,
 )
 from segmetry.train.log import read_log, time_taken
 from segmetry.train.loop import LAST, use_threads
 from segmetry.train.losses import Loss
 from segmetry.train.run_folder import SCORES
+from segmetry.train.running import Running
 from segmetry.train.samples import Labelled
 
 COST = "cost.json"
@@ -168,14 +168,13 @@ class StudyWork:
         if run.setting.peer:
             self._do_peer(run, images, how["classes"])
             return
-        recipe = planned(run.recipe, images, run.path, self.minutes, **how)
-        how |= {"init": run.init, "progress": self._watch, "widths": self.widths}
+        how |= {"init": run.init, "minutes": self.minutes, "widths": self.widths}
         try:
-            model = train_classes(recipe, images, run.path, **how)
+            model = train_classes(run.recipe, images, run.path, **how)
         except OutOfTimeError:
             return
         held_out = [image for image in images if run.parts[image.name] != "train"]
-        write_json(run.path / COST, self._cost(run, recipe, model, held_out[-1]))
+        write_json(run.path / COST, self._cost(run, model, held_out[-1]))
 
     def _do_peer(self, run: Run, images: Sequence[Labelled], classes: Sequence[str]) -> None:
         """Let a peer learn, judge it as networks are judged, and write its cost."""
@@ -209,11 +208,11 @@ class StudyWork:
         images = [image for image in found.images if image.name in run.parts]
         listed = [run.parts[image.name] for image in images]
         how = {"classes": tuple(found.classes.values()), "listed": listed}
-        return images, how | {"device": self.device, "workers": self.workers}
+        return images, how | {"running": Running(self.workers, self.device, self._watch)}
 
-    def _cost(self, run: Run, recipe: ClassRecipe, model: Path, image: Labelled) -> Mapping[str, Any]:
+    def _cost(self, run: Run, model: Path, image: Labelled) -> Mapping[str, Any]:
         """Return what a run cost; the prediction is timed on a held-out image, the second time that it is done."""
-        log, card, engine = read_log(run.path), read_card(model), load_model(model)
+        recipe, log, card, engine = run.recipe, read_log(run.path), read_card(model), load_model(model)
         seconds = time_taken(run.path, recipe.fit.batch)
         steps = int(log.training[-1]["step"])
         samples = steps * recipe.fit.batch

@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from segmetry.train.looks import begin_looks
 from segmetry.train.loop import fit
 from segmetry.train.losses import Loss
 from segmetry.train.planning import Plan, plan
-from segmetry.train.run import Progress
 from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT, claim
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.samples import Labelled, Normalisation, Samples
 from segmetry.train.splits import PARTS, deal
 from segmetry.train.transfer import starting_weights
@@ -57,10 +57,9 @@ def train_classes(
     listed: Sequence[str] = (),
     init: Path | None = None,
     name: str | None = None,
-    workers: int = 1,
-    device: str = "auto",
-    progress: Progress | None = None,
+    minutes: float | None = None,
     widths: Sequence[float] = (),
+    running: Running = PLAIN,
 ) -> Path:
     """Train a network that gives every pixel a class, and return its model folder, ``folder/model``.
 
@@ -79,14 +78,12 @@ def train_classes(
         Folder of a model whose weights are the first ones, see `segmetry.train.transfer.starting_weights`.
     name : str, optional
         Of the model; that of the network unless told.
-    workers : int
-        Processes that draw samples.
-    device : str
-        See `segmetry.train.loop.make_fabric`.
-    progress : callable, optional
-        Told the step, the number of steps, and the latest losses.
+    minutes : float, optional
+        Take as many steps as fit into this time, in place of the recipe's; a run that goes on keeps those it began
+        with.
     widths : sequence of float
         See `segmetry.evaluate.judgement.Rules`.
+    running : Running
 
     Raises
     ------
@@ -106,10 +103,11 @@ def train_classes(
     parts, of = _dealt(recipe, images, listed)
     task = make_class_task(recipe, of["train"], of["check"], classes)
     begun = _begin(task, init)
+    recipe = _planned(recipe, task, folder, minutes, running)
     claim(folder, recipe)
     claim_images(folder, images, parts, begun)
     begin_looks(folder, of["check"])
-    network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
+    network = fit(task, recipe.fit, folder, running)
     exported = export(
         network.cpu(), channels=task.card.channels, n_axes=len(task.card.axes), radius=task.card.receptive_radius
     )
@@ -137,46 +135,26 @@ def plan_classes(
     *,
     classes: Sequence[str],
     listed: Sequence[str] = (),
-    device: str = "auto",
-    workers: int = 1,
+    running: Running = PLAIN,
 ) -> Plan:
     """Return what a run of a recipe on images can do in so many minutes, see `segmetry.train.planning.plan`."""
     _, of = _dealt(recipe, images, listed)
     task = make_class_task(recipe, of["train"], of["check"], classes)
-    return plan(task, recipe.fit, minutes, device=device, workers=workers)
+    return plan(task, recipe.fit, minutes, running)
 
 
-def planned(
-    recipe: ClassRecipe,
-    images: Sequence[Labelled],
-    folder: Path,
-    minutes: float | None,
-    *,
-    classes: Sequence[str],
-    listed: Sequence[str] = (),
-    device: str = "auto",
-    workers: int = 1,
-    say: Callable[[str], None] = lambda text: None,
+def _planned(
+    recipe: ClassRecipe, task: ClassTask, folder: Path, minutes: float | None, running: Running
 ) -> ClassRecipe:
-    """Return the recipe with as many steps as fit into the time; a run that goes on keeps those it began with.
-
-    Parameters
-    ----------
-    recipe, images, folder, classes, listed, device, workers
-        As for `train_classes`.
-    minutes : float, optional
-        Without it the recipe stays as it is.
-    say : callable
-        Told what was planned.
-    """
+    """Return the recipe with as many steps as fit into the time; a run that goes on keeps those it began with."""
     if minutes is None:
         return recipe
     if (folder / RECIPE).exists():
         fit = ClassRecipe.load(folder / RECIPE).fit
-        say(f"goes on with the {fit.steps} steps that were planned")
+        running.tell(f"goes on with the {fit.steps} steps that were planned")
         return recipe.changed({"steps": fit.steps, "warmup": fit.warmup})
-    found = plan_classes(recipe, images, minutes, classes=classes, listed=listed, device=device, workers=workers)
-    say(
+    found = plan(task, recipe.fit, minutes, running)
+    running.tell(
         f"a step of {recipe.fit.batch} samples takes {found.step:.2g} s, a look at what is held out {found.check:.2g} "
         f"s: {found.steps} steps in {minutes:g} minutes"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from segmetry.train.log import LogWriter
 from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
 from segmetry.train.rate_search import settled_rate
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ def fit(
     task: Task,
     options: FitOptions,
     folder: Path,
+    running: Running = PLAIN,
     *,
-    workers: int = 1,
-    device: str = "auto",
-    progress: Callable[[int, int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
 ) -> nn.Module:
     """Fit a network and return it with averaged weights, in evaluation mode.
@@ -55,12 +53,7 @@ def fit(
         the best check, where checks give a ``score``), ``log.jsonl``, and ``rate.json`` if a rate was searched for;
         events for TensorBoard where that is installed. A run that was stopped goes on from there with the same losses
         as one that was not.
-    workers : int
-        Processes that draw samples; 0 draws them in this one.
-    device : str
-        See `segmetry.train.stepping.make_fabric`.
-    progress : callable, optional
-        Told the step, the number of steps, and the latest entry of the log, after what belongs to that step was saved.
+    running : Running
     stop_after : int, optional
         Stop after so many steps in all, as a kill would.
 
@@ -71,11 +64,11 @@ def fit(
     SegmetryError
         If the loss is not finite any more; the last good state stays.
     """
-    fabric = make_fabric(device, options.precision)
+    fabric = make_fabric(running.device, options.precision)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     if not options.learning_rate:
-        rate = settled_rate(task, options, folder, workers=workers, device=device, progress=progress)
+        rate = settled_rate(task, options, folder, running)
         options = replace(options, learning_rate=rate)
     held = _reset_peak(fabric.device)
     torch.manual_seed(options.seed)
@@ -91,7 +84,7 @@ def fit(
     sums: dict[str, Tensor] = {}
     since, began = done, time.monotonic()
     last = min(options.steps, stop_after or options.steps)
-    drawn = batches(task, options, done, options.steps, workers=workers, fabric=fabric)
+    drawn = batches(task, options, done, options.steps, workers=running.workers, fabric=fabric)
     with LogWriter(folder, done) if fabric.is_global_zero else nullcontext(_unsaid) as write:
         write({"step": done, "device": _device_words(fabric)})
         for step in range(done, last):
@@ -133,8 +126,8 @@ def fit(
                     _save(folder / LAST, network, optimiser, average, step + 1, course)
                 saved = time.monotonic()
                 began += saved - now
-            if shown == now and progress:
-                progress(step + 1, options.steps, entry)
+            if shown == now and running.progress:
+                running.progress(step + 1, options.steps, entry)
     if options.keep == "best" and (folder / BEST).exists():
         average = load_arrays(folder / BEST)
     return _averaged(task, average, fabric.device)

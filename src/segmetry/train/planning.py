@@ -9,6 +9,7 @@ from statistics import median
 from segmetry.errors import OptionError
 from segmetry.train.options import FitOptions
 from segmetry.train.rate import RATES
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.stepping import Task, batch_of, begin, make_fabric, take_step
 
 TIMED = 3
@@ -39,7 +40,7 @@ class Plan:
     check: float
 
 
-def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto", workers: int = 1) -> Plan:
+def plan(task: Task, options: FitOptions, minutes: float, running: Running = PLAIN) -> Plan:
     """Return how many steps of a task fit into so many minutes on this machine.
 
     Parameters
@@ -48,10 +49,7 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     options : FitOptions
         Its number of steps has no part in this. The search for a learning rate is in the time, if it wants one.
     minutes : float
-    device : str
-        See `segmetry.train.stepping.make_fabric`.
-    workers : int
-        Processes that draw samples, beside the one that learns.
+    running : Running
 
     Raises
     ------
@@ -63,7 +61,7 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
     The network of these steps is thrown away. With workers, samples are drawn while the network learns, else in turn.
     Medians are taken, as the mean of a few times would be that of whatever else the machine did.
     """
-    fabric = make_fabric(device, options.precision)
+    fabric = make_fabric(running.device, options.precision)
     network, optimiser = begin(task, options, fabric)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     draws: list[float] = []
@@ -81,7 +79,7 @@ def plan(task: Task, options: FitOptions, minutes: float, *, device: str = "auto
         learns.append(time.monotonic() - drawn)
     # The first step allocates and compiles.
     draw, learn = (median(times[1:]) for times in (draws, learns))
-    step = max(draw / workers, learn) if workers else draw + learn
+    step = max(draw / running.workers, learn) if running.workers else draw + learn
     start = time.monotonic()
     task.check(network.eval(), fabric.device)
     check = time.monotonic() - start

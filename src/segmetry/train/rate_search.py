@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,11 @@ import torch
 from segmetry.errors import OptionError
 from segmetry.train.options import FitOptions
 from segmetry.train.rate import RATE, RATES, RateSearch, diverged
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
 
 
-def settled_rate(
-    task: Task,
-    options: FitOptions,
-    folder: Path,
-    *,
-    workers: int = 1,
-    device: str = "auto",
-    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
-) -> float:
+def settled_rate(task: Task, options: FitOptions, folder: Path, running: Running = PLAIN) -> float:
     """Return the learning rate that a run was found, or search for it and keep it in the run's folder.
 
     Raises
@@ -36,7 +28,7 @@ def settled_rate(
     if path.exists():
         search = RateSearch.load(path)
     else:
-        search = find_rate(task, options, workers=workers, device=device, progress=progress)
+        search = find_rate(task, options, running)
         folder.mkdir(parents=True, exist_ok=True)
         search.save(path)
     if not math.isfinite(search.found):
@@ -48,14 +40,7 @@ def settled_rate(
     return search.found
 
 
-def find_rate(
-    task: Task,
-    options: FitOptions,
-    *,
-    workers: int = 1,
-    device: str = "auto",
-    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
-) -> RateSearch:
+def find_rate(task: Task, options: FitOptions, running: Running = PLAIN) -> RateSearch:
     """Return the losses of the first steps of a run, were its rate to rise from step to step.
 
     Parameters
@@ -63,17 +48,15 @@ def find_rate(
     task : Task
     options : FitOptions
         Its rate, schedule and number of steps have no part in this.
-    workers, device
-        See `segmetry.train.loop.fit`.
-    progress : callable, optional
-        Told the step, the number of steps, and ``trial``, ``rate`` and ``loss``.
+    running : Running
+        Its progress is told ``trial``, ``rate`` and ``loss``.
 
     Notes
     -----
     It ends where the loss diverges, see `segmetry.train.rate.diverged`. A network of its own learns, and the state of
     torch's random numbers is put back: a run goes on as if this had not been.
     """
-    fabric = make_fabric(device, options.precision)
+    fabric = make_fabric(running.device, options.precision)
     rates: list[float] = []
     losses: list[float] = []
     start = time.monotonic()
@@ -82,15 +65,15 @@ def find_rate(
         network, optimiser = begin(task, options, fabric)
         freeze(network, options, 0)
         wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
-        drawn = batches(task, options, 0, len(RATES), workers=workers, fabric=fabric)
+        drawn = batches(task, options, 0, len(RATES), workers=running.workers, fabric=fabric)
         for number, (rate, batch) in enumerate(zip(RATES.tolist(), drawn, strict=True), 1):
             for group in optimiser.param_groups:
                 group["lr"] = rate
             loss: Any = take_step(task, wrapped, wrapped_optimiser, batch, options, fabric)["loss"]
             rates.append(rate)
             losses.append(float(fabric.all_reduce(loss, reduce_op="mean")))
-            if progress:
-                progress(number, len(RATES), {"trial": number, "rate": rate, "loss": losses[-1]})
+            if running.progress:
+                running.progress(number, len(RATES), {"trial": number, "rate": rate, "loss": losses[-1]})
             if diverged(losses):
                 break
     return RateSearch(rates, losses, round(time.monotonic() - start, 2))

@@ -18,8 +18,8 @@ from segmetry.segment.dropout import draw_keep
 from segmetry.train.class_recipe import ClassRecipe
 from segmetry.train.class_run import about, check_sides, claim_images
 from segmetry.train.loop import fit
-from segmetry.train.run import Progress
 from segmetry.train.run_folder import MODEL, claim
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.samples import Labelled, Normalisation, Samples
 
 PATCH = 16
@@ -97,13 +97,7 @@ def hide(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
 
 
 def train_reconstruction(
-    recipe: ClassRecipe,
-    images: Sequence[Labelled],
-    folder: Path,
-    *,
-    workers: int = 1,
-    device: str = "auto",
-    progress: Progress | None = None,
+    recipe: ClassRecipe, images: Sequence[Labelled], folder: Path, running: Running = PLAIN
 ) -> Path:
     """Train a network to fill in images, and return its model folder, ``folder/model``: a start for other training.
 
@@ -115,8 +109,7 @@ def train_reconstruction(
         All of them train; their classes may all be 0. Keep images that will judge out of them.
     folder : Path
         Holds recipe, log, checkpoints and the model. A run that was stopped goes on if recipe and images are the same.
-    workers, device, progress
-        See `segmetry.train.class_run.train_classes`.
+    running : Running
 
     Raises
     ------
@@ -130,7 +123,7 @@ def train_reconstruction(
     check_sides(recipe, task.multiple, n_axes)
     claim(folder, recipe)
     claim_images(folder, images, ["train"] * len(images))
-    network = fit(task, recipe.fit, folder, workers=workers, device=device, progress=progress)
+    network = fit(task, recipe.fit, folder, running)
     exported = export(network.cpu(), channels=task.channels, n_axes=n_axes)
     card = Card(
         name=f"{recipe.network}-reconstruction",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from segmetry.train.loop import fit
 from segmetry.train.particle_task import ParticleTask
 from segmetry.train.recipe import TrainRecipe
 from segmetry.train.run_folder import MODEL, RECIPE, claim
+from segmetry.train.running import PLAIN, Running
 from segmetry.train.splits import folds
 from segmetry.train.stepping import Task
 
@@ -40,8 +41,6 @@ CITATIONS = {
 
 N_PIXEL_SIZES = 20
 """A card states a range of pixel sizes if so many are known: fewer say little of its ends."""
-
-Progress = Callable[[int, int, dict[str, float]], None]
 
 
 def split(examples: Sequence[Example], recipe: TrainRecipe) -> tuple[list[Example], list[Example]]:
@@ -188,9 +187,8 @@ def train(
     folder: Path,
     *,
     name: str | None = None,
-    workers: int = 1,
-    progress: Progress | None = None,
     calibrate_with: Sequence[Path] = (),
+    running: Running = PLAIN,
 ) -> Path:
     """Train a network and return its model folder, ``folder/model``.
 
@@ -202,14 +200,11 @@ def train(
         Holds recipe, log, checkpoint, and the model. A run that was stopped goes on if the recipe is the same.
     name : str, optional
         Of the model; that of the network unless told.
-    workers : int
-        Processes that draw samples.
-    progress : callable, optional
-        Told the step, the number of steps, and the latest losses.
     calibrate_with : sequence of Path
         Runs of the same recipe on the same images that held out other folds. The promises rest on what this network
         and these found, each on the images that it had not seen; chances, threshold and border on what this one found.
         A network that has learned from all images has found nothing of that kind: all then rests on the others.
+    running : Running
 
     Raises
     ------
@@ -224,7 +219,7 @@ def train(
     if recipe.network == "particles":
         made = synthetic_examples(recipe.scenes, recipe.scenes_seed, folder / SCENES, hard=recipe.hard_scenes)
     task = make_task(recipe, training, held_out, made)
-    network = fit(task, recipe.fit, folder, workers=workers, progress=progress)
+    network = fit(task, recipe.fit, folder, running)
     exported = export(network.cpu(), channels=3 if recipe.network == "bpartis" else 1)
     seconds = time_taken(folder, recipe.fit.batch)
     card = make_card(recipe, exported, training, held_out, made, name=name or recipe.network, seconds=seconds)
