@@ -82,7 +82,7 @@ def load_labelled(
     planes : bool
         Cut volumes into their planes, ``NAME_z012``, each in the group of its volume; those without any label go.
     track : callable
-        Given the files, yields them: the place for a progress bar.
+        See `segmetry.training.load_examples`.
 
     Raises
     ------

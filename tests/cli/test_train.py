@@ -2,10 +2,10 @@
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
+from labelled_images import write_pairs
 
 from segmetry.cli.trainer import read_recipe
 from segmetry.io.model_folder import shipped_models
@@ -28,12 +28,7 @@ def bands(seed, shape=(70, 90)):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    for name in ("images", "labels"):
-        (folder / name).mkdir()
-    for i in range(5):
-        image, labels = bands(i)
-        cv2.imwrite(str(folder / f"images/a{i}.png"), image)
-        cv2.imwrite(str(folder / f"labels/a{i}.png"), labels)
+    write_pairs(folder, map(bands, range(5)))
     return folder
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from labelled_images import bands
 
 pytest.importorskip("torch")
 from segmetry.errors import LabelError, OptionError
@@ -43,15 +44,6 @@ SMALL = ClassRecipe(
     augment=AugmentOptions(zoom=(0.9, 1.1)),
     fit=FitOptions(steps=60, batch=4, learning_rate=1e-2, warmup=5, precision="32-true", average=0.9),
 )
-
-
-def bands(seed, shape=(70, 90), k=3):
-    """Bands of classes, each with a grey of its own, noise, and a corner that nobody labelled."""
-    rng = np.random.default_rng(seed)
-    classes = (np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // 15 % k).astype(np.uint8)
-    pixels = 100 + 30.0 * classes + rng.normal(0, 5, shape)
-    classes[:10, :10] = IGNORED
-    return Labelled(f"bands-{seed}", str(seed), pixels[None].astype(np.float32), classes)
 
 
 IMAGES = [bands(seed) for seed in range(6)]

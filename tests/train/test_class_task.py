@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from labelled_images import bands  # noqa: E402
+
 from segmetry.io.read import Channels  # noqa: E402
 from segmetry.segment import engine  # noqa: E402
-from segmetry.train.augment import IGNORED, AugmentOptions  # noqa: E402
+from segmetry.train.augment import AugmentOptions  # noqa: E402
 from segmetry.train.class_task import ClassTask  # noqa: E402
 from segmetry.train.loop import fit  # noqa: E402
 from segmetry.train.losses import Loss  # noqa: E402
@@ -18,23 +20,14 @@ pytestmark = pytest.mark.torch
 AREAS = ("air", "grain", "rim")
 
 
-def labelled(seed=0, shape=(70, 90)):
-    """Bands of three classes, each with a grey of its own, noise, and a corner that nobody labelled."""
-    rng = np.random.default_rng(seed)
-    classes = (np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // 15 % 3).astype(np.uint8)
-    pixels = 100 + 30.0 * classes + rng.normal(0, 5, shape)
-    classes[:10, :10] = IGNORED
-    return Labelled(f"bands-{seed}", str(seed), pixels[None].astype(np.float32), classes)
-
-
 def task(classes=AREAS, images=None, held_out=None, **more):
-    images = images or [labelled(0), labelled(1)]
+    images = images or [bands(0), bands(1)]
     options = SampleOptions(side=32, coordinates=more.pop("coordinates", False))
     samples = Samples(
         images, Normalisation.measured(images), options=options, augment=AugmentOptions(zoom=(0.9, 1.1)), seed=3
     )
     chosen = {"network": "unet", "options": {"width": 4, "depth": 2}, "loss": Loss.from_dict({"cross-entropy": 1})}
-    return ClassTask(samples, held_out or [labelled(2)], classes, **(chosen | more))
+    return ClassTask(samples, held_out or [bands(2)], classes, **(chosen | more))
 
 
 def test_a_sample_is_what_the_loss_needs():
@@ -60,7 +53,7 @@ def test_a_sample_is_what_the_loss_needs():
 
 
 def test_two_classes_have_one_map():
-    image = labelled(0)
+    image = bands(0)
     two = Labelled("two", "two", image.pixels, np.where(image.classes == 1, 1, 0).astype(np.uint8))
     made = task(("rest", "grain"), [two], [two])
     assert made.maps == ("grain",)

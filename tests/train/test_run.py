@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from labelled_images import write_pairs
 
 pytest.importorskip("torch")
 from segmetry.errors import OptionError, RecipeError
@@ -191,12 +192,7 @@ def test_recipes_come_back_and_name_what_is_wrong(tmp_path):
 
 
 def test_folders_become_examples(tmp_path):
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-    for i in range(3):
-        pixels, labels = draw(i)
-        cv2.imwrite(str(tmp_path / f"images/a{i}.png"), pixels)
-        cv2.imwrite(str(tmp_path / f"labels/a{i}.png"), labels)
+    write_pairs(tmp_path, map(draw, range(3)))
     (tmp_path / "groups.csv").write_text("image,paper\na0,x\na1,x\na2,y\n")
     examples = load_examples(tmp_path / "images", tmp_path / "labels", groups=tmp_path / "groups.csv")
     assert [(e.name, e.group) for e in examples] == [("a0", "x"), ("a1", "x"), ("a2", "y")]
@@ -226,13 +222,7 @@ def test_what_is_drawn_over_the_specimen_is_found(tmp_path):
 def test_the_command(tmp_path, capfd):
     from segmetry.cli import main
 
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-    for i in range(2):
-        pixels, labels = draw(i)
-        cv2.imwrite(str(tmp_path / f"images/a{i}.png"), pixels)
-        cv2.imwrite(str(tmp_path / f"labels/a{i}.png"), labels)
-    args = ["train", "--images", str(tmp_path / "images"), "--labels", str(tmp_path / "labels")]
+    args = ["train", *write_pairs(tmp_path, map(draw, range(2)))]
     args += ["-o", str(tmp_path / "run"), "--workers", "0"]
     small = ["--set", "widths=[8, 16]", "--set", "steps=2", "--set", "batch=2", "--set", "scenes=0"]
     assert main([*args, *small, "--json"]) == 0
