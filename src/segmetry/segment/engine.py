@@ -96,7 +96,7 @@ class Model:
         memory = max(MEMORY - maps.nbytes, 0.7 * MEMORY)  # so that images of 8192 x 8192 stay below 3 GB in all
         for part in self.parts(image, masks, tile=tile, memory=memory):
             maps[part.mask][(slice(None), *part.place)] = part.maps
-        return maps[0] if np.ndim(keep) < 2 else maps
+        return maps if keep is not None and np.ndim(keep) > 1 else maps[0]
 
     def parts(
         self,
