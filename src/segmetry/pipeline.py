@@ -197,7 +197,7 @@ def analyse(
     source: Path | str | Image | Sequence[Path],
     recipe: Recipe | None = None,
     *,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] | None = None,
 ) -> Result:
     """Return everything that one image gives under a recipe.
 
@@ -207,7 +207,7 @@ def analyse(
         A file that `segmetry.read` knows, the files of an image's channels, or an image in memory.
     recipe : Recipe, optional
         Default: `Recipe()`, the method ``particles`` for an image and ``otsu`` for a volume, with their defaults.
-    say : callable
+    say : callable, optional
         Told before the method runs what it will take, where that is much.
 
     Raises
@@ -234,7 +234,7 @@ def analyse(
         image = open_image(files, recipe.method, page=recipe.page)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
     asked, recipe = recipe, recipe.for_ndim(len(image.spatial_shape))
-    if told := recipe.method.forecast(image.spatial_shape):
+    if say and (told := recipe.method.forecast(image.spatial_shape)):
         say(told)
     segmentation = segment(image, recipe.method)
     flat = image.pixels.ndim == 2
