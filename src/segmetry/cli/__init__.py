@@ -6,16 +6,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from segmetry.errors import SegmetryError, WriteError
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 work failed, 2 asked wrongly, 130 stopped."""
-    from segmetry.cli.app import app
-    from segmetry.errors import SegmetryError, WriteError
-
     for stream in (sys.stdout, sys.stderr):  # µ and ± must not end a run in a terminal without UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        from segmetry.cli.app import app  # here, so that a stop while libraries load is said like any other
+
         code = app(arguments, standalone_mode=False, prog_name="segmetry")
     except WriteError as error:  # a disk that filled up: the work failed
         return _say(" ".join(str(error).split()), 1)
