@@ -28,7 +28,7 @@ def test_a_sample_has_what_the_network_wants(example):
 
     task = BPartISTask([example], seed=4)
     one, again = task.sample(9), task.sample(9)
-    assert {k: v.shape for k, v in one.items()} == {"image": (1, 512, 512), "keep": (1344,), "labels": (512, 512)}
+    assert {k: v.shape for k, v in one.items()} == {"image": (3, 512, 512), "keep": (1344,), "labels": (512, 512)}
     assert 0 <= one["image"].min() < one["image"].max() <= 1
     for name, value in one.items():
         np.testing.assert_array_equal(value, again[name])
@@ -37,6 +37,17 @@ def test_a_sample_has_what_the_network_wants(example):
     assert np.unique(one["keep"][320:]).tolist() == pytest.approx([0, 1 / 0.7])
     fit = published_fit(366)
     assert (fit.steps, fit.batch, fit.optimiser, fit.learning_rate) == (21960, 5, "adam", 3e-4)
+
+
+def test_the_memory_of_a_step_is_told_before_one_is_taken(example):
+    """The loop asks for it: a sample has to be what the network takes."""
+    from segmetry.train.bpartis_task import BPartISTask
+    from segmetry.train.memory import step_memory
+    from segmetry.train.options import published_fit
+
+    task = BPartISTask([example])
+    needed = step_memory(task.build(), task.sample(0), published_fit(1))
+    assert 0.2e9 < needed.sample < 3e9
 
 
 def test_the_loss_of_what_is_held_out_is_the_mean_over_its_samples():

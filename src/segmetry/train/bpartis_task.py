@@ -44,13 +44,13 @@ class BPartISTask:
         return self.build().dropout
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
-        """Return training sample `number`: grey image, mask of dropout, labels."""
+        """Return training sample `number`: image of three equal channels, mask of dropout, labels."""
         sample, rng = self.samples.draw(number)
         return _arrays(sample) | {"keep": random_keep(self._dropout, rng)}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its parts."""
-        image = batch["image"].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        image = batch["image"].to(memory_format=torch.channels_last)
         found = bpartis_loss(network(image, batch["keep"]), batch["labels"])
         return found.total, found._asdict()
 
@@ -61,4 +61,5 @@ class BPartISTask:
 
 
 def _arrays(sample: Sample) -> dict[str, np.ndarray]:
-    return {"image": sample.grey[None].astype(np.float32) / np.float32(255), "labels": sample.labels}
+    grey = sample.grey.astype(np.float32) / np.float32(255)
+    return {"image": np.stack([grey] * 3), "labels": sample.labels}
