@@ -62,7 +62,7 @@ WITHOUT_NETWORK = ("hybrid", "otsu", "gmm")
 # The published fit has 300 epochs. A budget of 40 asks for a rate that falls to zero and for averaged weights, as ours.
 _SHORT: dict[str, Any] = {"schedule": "cosine", "warmup": 100, "clip": 5.0, "average": 0.99, "save_every": 600.0}
 FITS = {
-    "bpartis": dataclasses.replace(published_fit(1), steps=920, precision="bf16-mixed", **_SHORT),
+    "bpartis": dataclasses.replace(published_fit(1), steps=920, precision="auto", **_SHORT),
     "mask-rcnn": FitOptions(steps=480, batch=4, learning_rate=3e-4, **_SHORT),
 }
 

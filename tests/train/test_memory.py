@@ -42,7 +42,7 @@ def test_a_step_is_counted_as_by_hand():
     n, weights = 40 * 24 * 4, (5 * 9 + 5 + 2 * 5 + 2) * 4
     assert found.fixed == WEIGHT_COPIES * weights
     assert found.sample == pytest.approx(OVERHEAD * 6 * n + LOSS_COPIES * 2 * n)
-    half = step_memory(Two(), sample(1, 40, 24), FitOptions())
+    half = step_memory(Two(), sample(1, 40, 24), FitOptions(precision="bf16-mixed"))
     assert half.sample == pytest.approx(OVERHEAD * 3 * n + LOSS_COPIES * 2 * n)
 
 

@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from segmetry.cost import peak_memory, reset_peak_memory
 from segmetry.errors import OptionError, SegmetryError
 from segmetry.train.checkpoint import load_arrays, optimiser_arrays, restore_optimiser, save_arrays
+from segmetry.train.device import make_fabric, name_device
 from segmetry.train.log import LogWriter
 from segmetry.train.looks import keep_look
 from segmetry.train.options import FitOptions
 from segmetry.train.rate_search import settled_rate
 from segmetry.train.running import PLAIN, Running
-from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+from segmetry.train.stepping import Task, batches, begin, freeze, take_step
 
 LAST = "last.npz"
 BEST = "best.npz"
@@ -64,7 +62,7 @@ def fit(
     SegmetryError
         If the loss is not finite any more; the last good state stays.
     """
-    fabric = make_fabric(running.device, options.precision)
+    fabric, options = make_fabric(options, running)
     if options.batch % fabric.world_size:
         raise OptionError(f"fit: a batch of {options.batch} cannot be dealt to {fabric.world_size} devices evenly.")
     if not options.learning_rate:
@@ -86,7 +84,7 @@ def fit(
     last = min(options.steps, stop_after or options.steps)
     drawn = batches(task, options, done, options.steps, workers=running.workers, fabric=fabric)
     with LogWriter(folder, done) if fabric.is_global_zero else nullcontext(_unsaid) as write:
-        write({"step": done, "device": _device_words(fabric)})
+        write({"step": done, "device": name_device(fabric, options)})
         for step in range(done, last):
             if course.over(options):
                 break
@@ -169,15 +167,6 @@ class Course:
 
 def _unsaid(entry: dict[str, Any]) -> None:
     """Write nothing: of several processes one keeps the log."""
-
-
-def _device_words(fabric: Fabric) -> str:
-    """Return what runs the network, as a report names it."""
-    if fabric.device.type != "cuda":
-        n = torch.get_num_threads()
-        return f"{fabric.device.type}, {n} thread{'s' if n > 1 else ''}"
-    name = torch.cuda.get_device_name(fabric.device)
-    return name if fabric.world_size == 1 else f"{fabric.world_size} × {name}"
 
 
 def _reset_peak(device: torch.device) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segmetry.cost import available_memory, gigabytes
 from segmetry.errors import OptionError
+from segmetry.train.device import MIXED
 from segmetry.train.options import FitOptions
 
 OVERHEAD = 1.6
@@ -68,7 +69,7 @@ def step_memory(network: nn.Module, sample: Mapping[str, np.ndarray], options: F
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         maps = hollow(*given)
     of_maps = sum(one.numel() * 4 for one in (maps if isinstance(maps, list | tuple) else [maps]))
-    features = sum(storage.nbytes() for storage in kept.values()) * (0.5 if options.precision == "bf16-mixed" else 1)
+    features = sum(storage.nbytes() for storage in kept.values()) * (0.5 if options.precision == MIXED else 1)
     fixed = WEIGHT_COPIES * sum(weight.numel() * 4 for weight in network.parameters())
     return StepMemory(fixed, (OVERHEAD * features + LOSS_COPIES * of_maps) / 2)
 

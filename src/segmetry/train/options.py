@@ -10,7 +10,7 @@ from segmetry.errors import OptionError, unknown_name
 
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "plateau", "constant")
-PRECISIONS = ("bf16-mixed", "32-true")
+PRECISIONS = ("auto", "bf16-mixed", "32-true")
 KEPT = ("last", "best")
 
 
@@ -52,7 +52,8 @@ class FitOptions:
         Largest norm of the gradient; 0 clips nothing.
     average : float
         Decay of the running mean of the weights that is saved as the model; 0 saves the weights themselves.
-    precision : {"bf16-mixed", "32-true"}
+    precision : {"auto", "bf16-mixed", "32-true"}
+        ``auto`` multiplies 16-bit floats where the device does that itself, else those of 32 bits.
     seed : int
     save_every : float
         Seconds between checkpoints.
@@ -78,7 +79,7 @@ class FitOptions:
     optimiser: str = "adamw"
     clip: float = 5.0
     average: float = 0.999
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     seed: int = 0
     save_every: float = 120.0
     check_every: int = 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from segmetry.errors import OptionError
+from segmetry.train.device import make_fabric
 from segmetry.train.options import FitOptions
 from segmetry.train.rate import RATES
 from segmetry.train.running import PLAIN, Running
-from segmetry.train.stepping import Task, batch_of, begin, make_fabric, take_step
+from segmetry.train.stepping import Task, batch_of, begin, take_step
 
 TIMED = 3
 """Steps that are timed at least."""
@@ -61,7 +62,7 @@ def plan(task: Task, options: FitOptions, minutes: float, running: Running = PLA
     The network of these steps is thrown away. With workers, samples are drawn while the network learns, else in turn.
     Medians are taken, as the mean of a few times would be that of whatever else the machine did.
     """
-    fabric = make_fabric(running.device, options.precision)
+    fabric, options = make_fabric(options, running)
     network, optimiser = begin(task, options, fabric)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     draws: list[float] = []

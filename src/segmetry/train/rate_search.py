@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from segmetry.errors import OptionError
+from segmetry.train.device import make_fabric
 from segmetry.train.options import FitOptions
 from segmetry.train.rate import RATE, RATES, RateSearch, diverged
 from segmetry.train.running import PLAIN, Running
-from segmetry.train.stepping import Task, batches, begin, freeze, make_fabric, take_step
+from segmetry.train.stepping import Task, batches, begin, freeze, take_step
 
 
 def settled_rate(task: Task, options: FitOptions, folder: Path, running: Running = PLAIN) -> float:
@@ -56,7 +57,7 @@ def find_rate(task: Task, options: FitOptions, running: Running = PLAIN) -> Rate
     It ends where the loss diverges, see `segmetry.train.rate.diverged`. A network of its own learns, and the state of
     torch's random numbers is put back: a run goes on as if this had not been.
     """
-    fabric = make_fabric(running.device, options.precision)
+    fabric, options = make_fabric(options, running)
     rates: list[float] = []
     losses: list[float] = []
     start = time.monotonic()

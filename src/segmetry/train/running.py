@@ -19,7 +19,7 @@ class Running:
     workers : int
         Processes that draw samples, beside the one that learns; 0 draws them in that one.
     device : str
-        See `segmetry.train.stepping.make_fabric`.
+        See `segmetry.train.device.make_fabric`.
     progress : callable, optional
         See `Progress`.
     say : callable, optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from segmetry.errors import OptionError, unknown_name
 from segmetry.train.memory import refuse_too_little_memory
 from segmetry.train.options import FitOptions
 
@@ -35,37 +33,6 @@ class Task(Protocol):
         """Return scores of a network in evaluation mode on data that it is not trained on; ``score`` tells better from
         worse. ``looks``, if there, is no score but what `segmetry.train.looks.keep_look` keeps.
         """
-
-
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Return what runs a network on this machine's devices.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"`` is a GPU where there is one; ``"cpu"``, ``"cuda"``, ``"mps"``; ``"cuda:4"`` is four of them.
-    precision : str
-        Of `FitOptions`.
-
-    Raises
-    ------
-    OptionError
-        If there is no such device here.
-    """
-    from lightning_fabric import Fabric  # takes seconds, so not before something is fitted
-
-    kind, _, number = device.partition(":")
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in there:
-        raise unknown_name("device", kind, there)
-    if not there[kind]:
-        known = ", ".join(name for name, is_there in there.items() if is_there)
-        raise OptionError(f"device: this machine has no {kind}, or torch was built without it; there are: {known}.")
-    if number and not (number.isdigit() and int(number)):
-        raise OptionError(f"device: write {kind}:4 for four devices, got {device!r}.")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of its precision each time
-    named: Any = precision  # one of Fabric's names, which `FitOptions` does not know
-    return Fabric(accelerator=kind, devices=int(number or 1), precision=named)
 
 
 def make_optimiser(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
