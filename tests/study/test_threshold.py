@@ -25,10 +25,11 @@ from segmetry.evaluate.promise import promise_false_share, promise_misses
 from segmetry.evaluate.published import published_emps
 from segmetry.evaluate.scored import ScoredImage
 from segmetry.measure import label
+from segmetry.options import option
 from segmetry.partners import pair_files
 from segmetry.recipe import Recipe
 from segmetry.segment import METHODS, Method, method_from
-from segmetry.segment.methods import Scene, option
+from segmetry.segment.methods import Scene
 from segmetry.study.sweep import (
     THRESHOLDS,
     Sweep,

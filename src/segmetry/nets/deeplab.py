@@ -13,7 +13,7 @@ from segmetry.errors import OptionError
 from segmetry.nets.blocks import conv_norm, enlarge
 from segmetry.nets.encoders import EncoderOptions, build_encoder
 from segmetry.nets.segmenter import Segmenter
-from segmetry.segment.methods import option
+from segmetry.options import option
 
 RATES = (6, 12, 18)
 """Dilations of the three convolutions at stride 16."""

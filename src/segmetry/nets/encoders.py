@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segmetry.errors import OptionError, unknown_name
 from segmetry.nets.blocks import POOL, conv_pair, initialise
 from segmetry.nets.vision import import_torchvision
-from segmetry.segment.methods import Options, option
+from segmetry.options import Options, option
 
 PLAIN = "plain"
 """Name of the encoder that needs no library: two convolutions at each level, and the maximum of 2 x 2."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 from segmetry.nets.blocks import conv_norm
 from segmetry.nets.encoders import EncoderOptions, build_encoder
 from segmetry.nets.segmenter import Segmenter
-from segmetry.segment.methods import option
+from segmetry.options import option
 
 BINS = (1, 2, 3, 6)
 """Parts that the image is divided into along each axis."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from segmetry.nets.blocks import conv_norm, initialise
 from segmetry.nets.segmenter import Segmenter
-from segmetry.segment.methods import Options, option
+from segmetry.options import Options, option
 
 LAYOUT = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 """Convolutions of each level of VGG-16, and its channels over those of the first level."""

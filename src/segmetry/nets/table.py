@@ -28,7 +28,7 @@ from segmetry.nets.unet import (
 )
 from segmetry.nets.unet_half import HalfUNetOptions, build_unet_half
 from segmetry.nets.unet_plus import UNetPlusOptions, build_unet_plus
-from segmetry.segment.methods import Options
+from segmetry.options import Options
 
 
 @dataclass(frozen=True)

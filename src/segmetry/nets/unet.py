@@ -13,7 +13,7 @@ from segmetry.errors import OptionError
 from segmetry.nets.blocks import NORMS, conv_pair, repeat
 from segmetry.nets.encoders import PLAIN, EncoderOptions, PlainEncoder, build_encoder
 from segmetry.nets.segmenter import Segmenter
-from segmetry.segment.methods import Options, option
+from segmetry.options import Options, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segmetry.nets.blocks import enlarge, initialise
 from segmetry.nets.half_trunk import ascent, descent, go_down, go_up, places
-from segmetry.segment.methods import Options, option
+from segmetry.options import Options, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from segmetry.errors import OptionError
 from segmetry.nets.blocks import conv_pair, enlarge, initialise, masked, repeat
 from segmetry.nets.encoders import EncoderOptions, build_encoder
 from segmetry.nets.segmenter import Segmenter
-from segmetry.segment.methods import option
+from segmetry.options import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image as Picture
 
 from segmetry.errors import ImageError, OptionError
+from segmetry.options import option
 from segmetry.segment.bpartis_cluster import LEAST, cluster
 from segmetry.segment.doubt import DoubtSum
 from segmetry.segment.dropout import draw_keep
 from segmetry.segment.engine import MASKS_AT_ONCE, Model, load_model
 from segmetry.segment.foreground import number_regions
-from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.methods import Method, Scene
 from segmetry.types import Segmentation
 
 SIDE = 512

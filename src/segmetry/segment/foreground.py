@@ -12,9 +12,10 @@ import cc3d
 import numpy as np
 
 from segmetry.errors import OptionError
+from segmetry.options import option
 from segmetry.prepare.filters import gaussian
 from segmetry.prepare.noise import noise_sigma
-from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.methods import Method, Scene
 from segmetry.segment.objects import components, fill_holes, remove_small
 from segmetry.segment.pick import pick_particles
 from segmetry.segment.polarity import choose_polarity

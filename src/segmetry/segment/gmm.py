@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from segmetry.errors import ImageError, OptionError
+from segmetry.options import option
 from segmetry.segment.foreground import ByForeground, Found, View
-from segmetry.segment.methods import option
 
 _BINS = 1024
 """Bins of the intensities of one channel: the mixture is fitted to their means and counts."""

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from segmetry.measure.labelling import relabel
+from segmetry.options import option
 from segmetry.prepare.filters import box_mean, gaussian
 from segmetry.prepare.noise import smoothed_noise
 from segmetry.segment.edges import place_edges
 from segmetry.segment.foreground import ByForeground, Found, View, number_regions
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold, robust_range
-from segmetry.segment.methods import option
 from segmetry.segment.objects import (
     components,
     fill_holes,

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from segmetry.options import option
 from segmetry.prepare.filters import box_mean_std
 from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import otsu_threshold, robust_range
-from segmetry.segment.methods import option
 
 
 @dataclass(frozen=True, kw_only=True)

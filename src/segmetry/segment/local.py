@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from segmetry.options import option
 from segmetry.prepare.filters import box_mean
 from segmetry.prepare.running import box_count, box_sum
 from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import robust_range
-from segmetry.segment.methods import option
 from segmetry.segment.windows import window_sides
 
 

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from segmetry.options import option
 from segmetry.prepare.filters import gaussian
 from segmetry.prepare.running import outside_band
 from segmetry.segment.foreground import Objects
-from segmetry.segment.methods import Scene, option
+from segmetry.segment.methods import Scene
 from segmetry.segment.windows import window_sides
 from segmetry.types import Segmentation
 

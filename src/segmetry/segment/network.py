@@ -12,9 +12,10 @@ import numpy as np
 from segmetry.cost import available_memory, gigabytes
 from segmetry.errors import ImageError, OptionError, ReadError
 from segmetry.io.card import Card
+from segmetry.options import option
 from segmetry.segment.dropout import draw_keep, no_dropout
 from segmetry.segment.engine import InUnits, Model, Pixels, by_window, forecast, load_model
-from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.methods import Method, Scene
 from segmetry.segment.network_input import unlike_greys, unlike_pixels
 from segmetry.types import Segmentation
 

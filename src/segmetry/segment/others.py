@@ -15,8 +15,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from segmetry.errors import ImageError, OptionError, ReadError, SegmetryError, unknown_name
+from segmetry.options import option
 from segmetry.segment.foreground import number_regions
-from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.methods import Method, Scene
 from segmetry.types import Segmentation, frame_of
 
 TILE = 2048

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from segmetry.options import option
 from segmetry.prepare.filters import gaussian
 from segmetry.segment.foreground import ByForeground, Found, View
 from segmetry.segment.levels import multi_otsu_thresholds, otsu_threshold
-from segmetry.segment.methods import Scene, option
+from segmetry.segment.methods import Scene
 from segmetry.segment.threshold import classes
 from segmetry.types import Segmentation
 

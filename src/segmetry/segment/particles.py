@@ -16,12 +16,13 @@ from segmetry.evaluate.count_doubt import CountDoubt
 from segmetry.evaluate.promise import Promise, find_promise
 from segmetry.evaluate.score_map import ScoreMap
 from segmetry.io.model_folder import Card, shipped_models
+from segmetry.options import option
 from segmetry.segment.doubt import Doubt, DoubtSum, doubt_of, mean_over
 from segmetry.segment.dropout import draw_keep, no_dropout
 from segmetry.segment.engine import Model, load_model, normalise
 from segmetry.segment.foreground import number_regions
 from segmetry.segment.grouping import Grouped
-from segmetry.segment.methods import Method, Scene, option
+from segmetry.segment.methods import Method, Scene
 from segmetry.segment.network_input import unlike_pixels
 from segmetry.segment.objects import label_areas
 from segmetry.segment.pick import pick_particles

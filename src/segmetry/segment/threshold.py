@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from segmetry.errors import OptionError
+from segmetry.options import option
 from segmetry.segment.foreground import ByForeground, Found, View
-from segmetry.segment.methods import Scene, option
+from segmetry.segment.methods import Scene
 from segmetry.types import Segmentation
 
 

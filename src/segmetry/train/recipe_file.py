@@ -11,7 +11,7 @@ from typing import Any, Self, get_type_hints
 import yaml
 
 from segmetry.errors import ReadError, RecipeError, unknown_name
-from segmetry.segment.methods import checked_value, option
+from segmetry.options import checked_value, option
 
 _KINDS: dict[Any, Any] = {
     bool: option(False, ""),
