@@ -113,6 +113,39 @@ def test_images_on_the_disk_are_predicted_tile_by_tile(shape, monkeypatch):
     np.testing.assert_allclose(tiled, whole, atol=1e-5 * np.abs(whole).max())  # other kernels for other sizes
 
 
+def test_pixels_weigh_in_a_crop_what_they_weigh_in_the_image():
+    """A root 200 px long that is thickest at its left end: a crop from its middle weighs it by the way from there."""
+    from segmetry.train.weight_maps import branching_weight
+
+    classes = np.zeros((40, 240), np.uint8)
+    classes[18:21, 20:220] = 1
+    classes[14:25, 20:31] = 1
+    columns = np.broadcast_to(np.arange(240, dtype=np.float32), classes.shape)
+    image = Labelled("root", "root", columns[None].copy(), classes)
+    samples = Samples(
+        [image], Normalisation((0.0,), (1.0,)), options=SampleOptions(side=32), augment=AugmentOptions.none()
+    )
+    made = ClassTask(
+        samples,
+        [],
+        ("soil", "root"),
+        network="unet",
+        options={"width": 4, "depth": 2},
+        loss=Loss.from_dict({"cross-entropy": 1}),
+        pixel_weight={"branching": {"strength": 10.0}},
+    )
+    whole = branching_weight(classes.astype(np.int64))[19]
+    seen = []
+    for i in range(30):
+        sample = made.sample(i)
+        rows, at = np.nonzero(sample["target"] == 1)
+        column = sample["image"][0][rows, at].astype(int)
+        if column.size and column.min() > 40:
+            np.testing.assert_allclose(sample["weight"][rows, at], whole[column], atol=0.12)  # one step of the way
+            seen.append(sample["weight"][rows, at].min())
+    assert max(seen) > 4
+
+
 def test_a_network_starts_from_given_weights():
     first = task()
     given = first.build().state_dict()

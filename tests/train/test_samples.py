@@ -1,5 +1,8 @@
 """Samples: cut where they should be, the same for the same number, honest about what nobody labelled."""
 
+import dataclasses
+
+import cv2
 import numpy as np
 import pytest
 
@@ -21,7 +24,7 @@ def test_the_same_number_gives_the_same_sample():
     image = place_image()
     first, again, other = (Samples([image], PLAIN, options=SampleOptions(side=32), seed=s) for s in (1, 1, 2))
     for number in (0, 5, 10**9):
-        for a, b in zip(first.draw(number), again.draw(number), strict=True):
+        for a, b in zip(first.draw(number)[:2], again.draw(number)[:2], strict=True):
             np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first.draw(0)[0], other.draw(0)[0])
     assert not np.array_equal(first.draw(0)[0], first.draw(1)[0])
@@ -30,7 +33,7 @@ def test_the_same_number_gives_the_same_sample():
 def test_a_plain_sample_is_a_crop():
     samples = Samples([place_image()], PLAIN, options=SampleOptions(side=16, rare=0), augment=STILL)
     for number in range(20):
-        image, classes = samples.draw(number)
+        image, classes, _ = samples.draw(number)
         assert image.shape == (1, 16, 16)
         assert image.dtype == np.float32
         np.testing.assert_array_equal(classes, image[0] % 3)
@@ -82,7 +85,7 @@ def test_whole_images_and_small_ones():
     whole = Samples([image], PLAIN, options=SampleOptions(side=0), augment=STILL)
     np.testing.assert_array_equal(whole.draw(3)[0][0], image.pixels[0])
     small = Samples([image], PLAIN, options=SampleOptions(side=64), augment=STILL)
-    pixels, classes = small.draw(0)
+    pixels, classes, _ = small.draw(0)
     assert pixels.shape == (1, 64, 64)
     assert 0.2 < np.mean(classes != IGNORED) <= 1200 / 4096 + 0.05
 
@@ -94,7 +97,7 @@ def test_volumes_are_cut_in_step():
     normalisation = Normalisation((0.0, 0.0), (1.0, 1.0))
     samples = Samples([volume], normalisation, options=SampleOptions(side=16, planes=8), augment=STILL)
     for i in range(30):
-        pixels, found = samples.draw(i)
+        pixels, found, _ = samples.draw(i)
         assert pixels.shape == (2, 8, 16, 16)
         known = found != IGNORED
         np.testing.assert_array_equal(pixels[0][known] % 2, found[known])
@@ -103,10 +106,71 @@ def test_volumes_are_cut_in_step():
     assert {np.sign(flipped.draw(i)[0][0, 5, 8, 8] - flipped.draw(i)[0][0, 2, 8, 8]) for i in range(40)} >= {-1, 1}
 
 
+def columns_of(classes):
+    """Return a map that only the whole image can give: how far each pixel is from its first column."""
+    return np.broadcast_to(np.arange(classes.shape[-1], dtype=np.float64), classes.shape)
+
+
+@pytest.mark.parametrize("augment", [STILL, AugmentOptions()])
+def test_maps_are_made_of_the_whole_image_and_cut_with_it(augment):
+    """The first channel of the image tells the column, too, so both have to show the same place."""
+    columns = np.broadcast_to(np.arange(80, dtype=np.float32), (60, 80))
+    image = Labelled("i", "i", columns[None].copy(), np.zeros((60, 80), np.uint8))
+    plain = dataclasses.replace(augment, gamma=0, shade=0, blur=0, noise=0, contrast=0, invert=0)
+    samples = Samples([image], PLAIN, options=SampleOptions(side=24), augment=plain).with_maps({"column": columns_of})
+    for i in range(20):
+        pixels, classes, maps = samples.draw(i)
+        inside = cv2.erode((classes != IGNORED).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) > 0
+        assert inside.any()
+        np.testing.assert_allclose(maps["column"][inside], pixels[0][inside], atol=0.05)
+
+
+def test_maps_of_volumes_follow_their_planes():
+    planes, rows, columns = np.mgrid[:12, :40, :40].astype(np.float32)
+    volume = Labelled("v", "v", (1600 * planes + 40 * rows + columns)[None], np.zeros(planes.shape, np.uint8))
+    place = lambda classes: volume.pixels[0]  # noqa: E731
+    options = SampleOptions(side=16, planes=4)
+    samples = Samples([volume], PLAIN, options=options, augment=STILL).with_maps({"place": place})
+    for i in range(5):
+        pixels, classes, maps = samples.draw(i)
+        np.testing.assert_array_equal(maps["place"][classes != IGNORED], pixels[0][classes != IGNORED])
+
+
+def test_of_images_that_are_too_large_maps_are_made_of_the_sample(monkeypatch):
+    image = place_image()
+    options = {"options": SampleOptions(side=16, rare=0), "augment": STILL}
+    whole = Samples([image], PLAIN, **options).with_maps({"column": columns_of})
+    assert whole.draw(0).maps["column"].min() > 0
+    monkeypatch.setattr("segmetry.train.samples.LARGEST_MAP", image.classes.size - 1)
+    part = Samples([image], PLAIN, **options).with_maps({"column": columns_of})
+    np.testing.assert_array_equal(part.draw(0).maps["column"][0], np.arange(16))
+
+
+def test_maps_are_kept_up_to_a_limit(monkeypatch):
+    images = [place_image((32, 32)) for _ in range(4)]
+    made: list[int] = []
+
+    def count(classes):
+        made.append(1)
+        return columns_of(classes)
+
+    options = SampleOptions(side=16, rare=0)
+    samples = Samples(images, PLAIN, options=options).with_maps({"column": count})
+    for i in range(40):
+        samples.draw(i)
+    assert len(made) == 4
+    monkeypatch.setattr("segmetry.train.samples.KEPT_MAPS", 2 * 32 * 32 * 4)
+    few = samples.with_maps({"column": count})
+    for i in range(40):
+        few.draw(i)
+        assert len(few._maps) <= 2
+    assert len(made) > 8
+
+
 def test_coordinates_tell_the_place():
     image = place_image((101, 141))
     samples = Samples([image], PLAIN, options=SampleOptions(side=20, coordinates=True, rare=0), augment=STILL)
-    pixels, _ = samples.draw(0)
+    pixels = samples.draw(0).image
     assert pixels.shape == (3, 20, 20)
     rows, columns = (pixels[1] + 1) / 2 * 100, (pixels[2] + 1) / 2 * 140
     np.testing.assert_allclose(rows * 141 + columns, pixels[0], atol=0.01)

@@ -200,6 +200,18 @@ def apply_warp(
     return out, known
 
 
+def warp_maps(warp: Warp, maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a sample (K, m, n) float32 of maps (M, N) that were made of labels.
+
+    Interpolated linearly, so that none leaves its range; outside of the image is what lies at its edge.
+    """
+    x, y = warp.places()
+    out = np.empty((len(maps), *warp.shape), np.float32)
+    for one, target in zip(maps, out, strict=True):
+        target[:] = cv2.remap(one, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
 def _span(at: np.ndarray, n: int) -> slice:
     """Return the part of an axis of n pixels that places lie in, with what interpolation needs beside them."""
     low = min(max(0, math.floor(float(at.min())) - 2), n - 1)

@@ -20,7 +20,7 @@ from segmetry.train.augment import IGNORED
 from segmetry.train.class_scores import judge_classes, pool, scores
 from segmetry.train.looks import shown, small
 from segmetry.train.losses import Loss
-from segmetry.train.samples import Labelled, Samples
+from segmetry.train.samples import Labelled, MakeMap, Samples
 from segmetry.train.weight_maps import IGNORE, WEIGHT_MAPS, distance_target
 
 
@@ -61,10 +61,14 @@ class ClassTask:
         pixel_weight: Mapping[str, Mapping[str, float]] | None = None,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.samples, self.held_out, self.classes = samples, list(held_out), tuple(classes)
+        self.held_out, self.classes = list(held_out), tuple(classes)
         self.network, self.options, self.loss_of = network, dict(options or {}), loss
         self.class_weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.pixel_weight = {name: dict(own) for name, own in (pixel_weight or {}).items()}
+        maps: dict[str, MakeMap] = {"weight": self._weigh} if self.pixel_weight else {}
+        if loss.needs_distance:
+            maps["distance"] = _distances
+        self.samples = samples.with_maps(maps)
         self.start = dict(start or {})
         self.maps = map_names(self.classes) + (("distance",) if loss.needs_distance else ())
         self.channels = len(samples.normalisation.mean) + 2 * samples.options.coordinates
@@ -93,17 +97,15 @@ class ClassTask:
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
         """Return training sample `number`: image, target, dropout mask, and what the loss wants besides."""
-        image, classes = self.samples.draw(number)
-        target = as_target(classes)
+        image, classes, maps = self.samples.draw(number)
         rng = np.random.default_rng([self.samples.seed, 3, number])
         keep = draw_keep(self.dropout, 1, int(rng.integers(2**63)))[0]
-        out = {"image": image, "target": target, "keep": keep}
-        for name, own in self.pixel_weight.items():
-            weight = WEIGHT_MAPS[name].compute(target, **own).astype(np.float32)
-            out["weight"] = out.get("weight", np.float32(1)) * weight
-        if self.loss_of.needs_distance:
-            out["distance"] = distance_target(target).astype(np.float32)
-        return out
+        return {"image": image, "target": as_target(classes), "keep": keep} | maps
+
+    def _weigh(self, classes: np.ndarray) -> np.ndarray:
+        """Return the weight of each pixel of a map of classes."""
+        target = as_target(classes)
+        return np.prod([WEIGHT_MAPS[name].compute(target, **own) for name, own in self.pixel_weight.items()], axis=0)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its parts."""
@@ -157,6 +159,10 @@ class ClassTask:
                 yield from network(*given).float().cpu().numpy()
 
         return Model(self.card, Path(), "torch", run).maps(by_window(self.card, pixels))
+
+
+def _distances(classes: np.ndarray) -> np.ndarray:
+    return distance_target(as_target(classes))
 
 
 def as_target(classes: np.ndarray) -> np.ndarray:

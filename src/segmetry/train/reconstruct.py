@@ -66,7 +66,7 @@ class ReconstructTask:
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
         """Return training sample `number`: image with hidden patches, where they are, whole image, dropout mask."""
-        whole, _ = self.samples.draw(number)
+        whole = self.samples.draw(number).image
         rng = np.random.default_rng([self.samples.seed, 4, number])
         hidden = hide(whole.shape[1:], rng)
         image = whole.copy()

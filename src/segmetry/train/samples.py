@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from segmetry.errors import LabelError, OptionError, ShapeMismatchError
 from segmetry.segment.network_input import coordinates, in_units
-from segmetry.train.augment import IGNORED, AugmentOptions, Warp, apply_warp, change_greys, draw_warp
+from segmetry.train.augment import IGNORED, AugmentOptions, Warp, apply_warp, change_greys, draw_warp, warp_maps
 from segmetry.train.options import check_shares
 
 N_PLACES = 4096
@@ -19,6 +20,15 @@ N_PLACES = 4096
 
 SPARSE = 0.5
 """Images of which less is labelled are sampled about labelled pixels only."""
+
+LARGEST_MAP = 2**24
+"""Images of more pixels have their maps made of each sample, not once of the whole."""
+
+KEPT_MAPS = 2**29
+"""Bytes of maps that are kept; the oldest go."""
+
+MakeMap = Callable[[np.ndarray], np.ndarray]
+"""Makes a map of classes (uint8, `IGNORED` where nobody labelled): a number for each pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +146,14 @@ class Normalisation:
         return {"kind": "measured", "mean": list(self.mean), "sd": list(self.sd), "coordinates": coordinates}
 
 
+class Sample(NamedTuple):
+    """A sample: image (C, *S) float32 in standard deviations, classes (*S) uint8, and maps (*S) float32 by name."""
+
+    image: np.ndarray
+    classes: np.ndarray
+    maps: dict[str, np.ndarray]
+
+
 class Samples:
     """Samples by number: the same number gives the same sample, so that a run can stop and go on anywhere.
 
@@ -174,25 +192,52 @@ class Samples:
         if not self._by_class:
             raise LabelError("the labels of the training images say nothing: every pixel is to be ignored.")
         self._grid = [place for i in range(len(self.images)) for place in self._tiles(i)] if self.options.grid else []
+        self._make: dict[str, MakeMap] = {}
+        self._maps: dict[int, dict[str, np.ndarray]] = {}
 
-    def draw(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return sample `number`: image (C, *S) float32 in standard deviations, classes (*S) uint8."""
+    def with_maps(self, make: Mapping[str, MakeMap]) -> Samples:
+        """Return these samples with maps: made once of each image, and cut, turned and zoomed with it.
+
+        A weight that depends on the whole object is right in a crop that shows a part of it. Of images beyond
+        `LARGEST_MAP` maps are made of each sample.
+        """
+        out = copy.copy(self)
+        out._make, out._maps = dict(make), {}
+        return out
+
+    def draw(self, number: int) -> Sample:
+        """Return sample `number`."""
         rng = np.random.default_rng([self.seed, 1, number])
         i, centre = self._place(number, rng)
         image = self.images[i]
         side = self.options.side
         shape = (side, side) if side else image.classes.shape[-2:]
         warp = draw_warp(rng, shape, centre[-2:], self.augment)
+        whole = list(self._maps_of(i).values())
         if image.classes.ndim == 2:
             pixels, classes = self._cut(image.pixels, image.classes, warp)
+            cut = warp_maps(warp, whole)
         else:
-            pixels, classes = self._cut_planes(image, warp, centre[0], rng)
+            pixels, classes, cut = self._cut_planes(image, whole, warp, centre[0], rng)
+        maps = dict(zip(self._make, cut)) or {name: make(classes) for name, make in self._make.items()}
         pixels = self._greys(self.normalisation.apply(pixels), rng)
         if self.options.coordinates:
             columns, rows = warp.places()
             place = coordinates(rows, columns, image.classes.shape[-2:], pixels.shape[1:])
             pixels = np.concatenate([pixels, place])
-        return pixels, classes
+        return Sample(pixels, classes, maps)
+
+    def _maps_of(self, i: int) -> dict[str, np.ndarray]:
+        """Return the maps of an image, made where they are not kept; none of an image that is too large."""
+        classes = self.images[i].classes
+        if i not in self._maps and classes.size <= LARGEST_MAP:
+            made = {name: make(np.asarray(classes)).astype(np.float32) for name, make in self._make.items()}
+            while (
+                self._maps and sum(m.nbytes for kept in (*self._maps.values(), made) for m in kept.values()) > KEPT_MAPS
+            ):
+                del self._maps[next(iter(self._maps))]
+            self._maps[i] = made
+        return self._maps.get(i, {})
 
     def _greys(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the channels with other greys; the planes of a volume change in the same way."""
@@ -203,8 +248,8 @@ class Samples:
         return apply_warp(warp, pixels, classes, self.normalisation.mean, cubic=self.augment.cubic)
 
     def _cut_planes(
-        self, image: Labelled, warp: Warp, middle: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, image: Labelled, maps: Sequence[np.ndarray], warp: Warp, middle: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n = self.options.planes if self.options.side else image.classes.shape[0]
         planes = np.arange(n) + round(middle - (n - 1) / 2)
         if self.augment.flip and rng.random() < 0.5:
@@ -212,11 +257,13 @@ class Samples:
         out = np.empty((len(image.pixels), n, *warp.shape), np.float32)
         out[:] = np.reshape(self.normalisation.mean, (-1, 1, 1, 1))
         classes = np.full((n, *warp.shape), IGNORED, np.uint8)
+        cut = np.zeros((len(maps), n, *warp.shape), np.float32)
         for k, plane in enumerate(planes):
             if 0 <= plane < image.classes.shape[0]:
                 channels = [channel[plane] for channel in image.pixels]
                 out[:, k], classes[k] = self._cut(channels, image.classes[plane], warp)
-        return out, classes
+                cut[:, k] = warp_maps(warp, [one[plane] for one in maps])
+        return out, classes, cut
 
     def _place(self, number: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """Return the image of a sample and the place of its middle."""
