@@ -328,8 +328,8 @@ def train(
 ) -> int:
     """Train a network on labelled images; a run that was stopped goes on where it was.
 
-    Writes OUT/model (a model folder, for -m), recipe.yaml, log.jsonl and last.npz, the checkpoint; of networks for
-    classes also split.json, scores.json, looks/ and report.html.
+    Writes OUT/model (a model folder, for -m), report.html, scores.json, recipe.yaml, log.jsonl and last.npz, the
+    checkpoint; of networks for classes also split.json and looks/.
     """
     from segmetry.cli.trainer import Data, RunOptions, train_network
 

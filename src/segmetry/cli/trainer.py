@@ -14,6 +14,7 @@ from segmetry.cli.live import Bar
 from segmetry.cli.options import open_output, parse_settings
 from segmetry.cli.progress import track
 from segmetry.errors import OptionError, unknown_name
+from segmetry.evaluate.scores import score_name
 from segmetry.io.model_folder import model_beside, read_card, resolve_model
 from segmetry.train.running import Progress, Running
 from segmetry.training import load_examples, need_torch
@@ -101,9 +102,9 @@ def train_network(
         return 0
     print(f"model: {folder} ({card.training['images']} images, {card.training['held_out']} held out)")
     for name, value in card.scores.items():
-        if name.endswith(".mean_iou") and value[0] is not None:
+        if name.endswith((".mean_iou", ".ap50")) and value[0] is not None:
             ends = "" if None in value else f" [{value[1]:.3f}, {value[2]:.3f}]"
-            print(f"mean IoU {value[0]:.3f}{ends}, of {card.scores['on']}")
+            print(f"{score_name(name)} {value[0]:.3f}{ends}, of {card.scores['on']}")
     if (page := out / "report.html").exists():
         print(f"report: {page}")
     print(f"use it: segmetry measure IMAGES -m {folder} -o OUT")
@@ -153,6 +154,7 @@ def read_data(entries: Any, path: Path) -> Data:
 
 
 def _train_particles(recipe: TrainRecipe, data: Data, out: Path, options: RunOptions) -> Path:
+    from segmetry.report.particle_training import write_particle_report
     from segmetry.train.run import train
 
     if options.minutes is not None:
@@ -164,13 +166,15 @@ def _train_particles(recipe: TrainRecipe, data: Data, out: Path, options: RunOpt
     examples = load_examples(data.images, data.labels, groups=data.groups, track=reading)
     open_output(out)
     with Bar(out, recipe.fit.steps, curves=options.curves) as show:
-        return train(
+        model = train(
             recipe,
             examples,
             out,
             calibrate_with=options.calibrate_with,
             running=options.running(show),
         )
+    write_particle_report(out, examples)
+    return model
 
 
 def _train_classes(recipe: ClassRecipe, data: Data, out: Path, options: RunOptions) -> Path:

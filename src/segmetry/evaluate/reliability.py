@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -63,6 +64,20 @@ class Reliability:
     level: float
     scores: dict[str, float]
     note: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        told: dict[str, Any] = {name: np.round(getattr(self, name), 5).tolist() for name in _ARRAYS}
+        return told | {"level": self.level, "scores": self.scores, "note": self.note}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the diagram that `as_dict` gave as data."""
+        entries: dict[str, Any] = {name: np.asarray(v) if name in _ARRAYS else v for name, v in data.items()}
+        return cls(**entries)
+
+
+_ARRAYS = ("predicted", "observed", "low", "high", "n", "lower", "upper")
 
 
 def reliability(

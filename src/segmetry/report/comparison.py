@@ -426,10 +426,21 @@ def _case_row(case: WorstCase, comparison: Comparison) -> dict[str, Any]:
         {"method": m, "own": m == case.method, "cells": [_plain(value.get((m, k), math.nan)) for k in keys]}
         for m in comparison.methods
     ]
-    panels = []
+    return {
+        "method": case.method,
+        "image": case.image,
+        "words": case.words,
+        "scores": scores,
+        "panels": shown_panels(case),
+    }
+
+
+def shown_panels(case: WorstCase) -> list[dict[str, Any]]:
+    """Return the pictures of a case as a template shows them."""
+    shown = []
     for panel in case.panels:
         words = [text for _, text in panel.key]
-        panels.append(
+        shown.append(
             {
                 "caption": panel.caption,
                 "picture": picture_uri(panel.picture),
@@ -439,7 +450,7 @@ def _case_row(case: WorstCase, comparison: Comparison) -> dict[str, Any]:
                 "width": panel.picture.shape[1],
             }
         )
-    return {"method": case.method, "image": case.image, "words": case.words, "scores": scores, "panels": panels}
+    return shown
 
 
 def _plain(value: float) -> str:

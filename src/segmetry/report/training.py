@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,10 +26,19 @@ from segmetry.report.picture import class_colours, painted, stretch
 from segmetry.report.score_figures import MAX_LINES, Curve, confusion, curves
 from segmetry.report.study_page import Table
 from segmetry.report.text import format_count, format_estimate, format_share, format_significant, plural
+from segmetry.report.training_parts import (
+    cost_rows,
+    course_figures,
+    curve,
+    duration,
+    last_step,
+    provenance_rows,
+    read_json,
+)
 from segmetry.report.trust_figures import reliability_diagram
 from segmetry.train.augment import IGNORED
 from segmetry.train.class_recipe import ClassRecipe
-from segmetry.train.log import LOG, Entry, Log, read_log, seconds_taken
+from segmetry.train.log import LOG, Log, read_log
 from segmetry.train.looks import Looks, read_looks
 from segmetry.train.rate import RATE, RateSearch
 from segmetry.train.run_folder import MODEL, RECIPE, SCORES, SPLIT
@@ -118,8 +124,8 @@ def read_run(folder: Path) -> Run:
         folder,
         ClassRecipe.load(folder / RECIPE),
         read_card(folder / MODEL),
-        _read_json(folder / SPLIT),
-        _read_json(folder / SCORES) if (folder / SCORES).exists() else {},
+        read_json(folder / SPLIT),
+        read_json(folder / SCORES) if (folder / SCORES).exists() else {},
         read_log(folder),
         read_looks(folder),
         RateSearch.load(folder / RATE) if (folder / RATE).exists() else None,
@@ -153,19 +159,12 @@ def training_page(run: Run) -> str:
         data=_data_table(run),
         members=[(PURPOSE[part], names) for part in PARTS if (names := _names(run, part))],
         facts=_facts(run),
-        cost=_cost(run),
+        cost=cost_rows(run.log, run.recipe.fit.batch, run.card),
         figures={name: drawing.inline(svg, name) for name, svg in drawn.items()},
         recipe=run.recipe.to_yaml(),
-        provenance=_provenance(run),
+        provenance=provenance_rows(run.card, run.folder, run.recipe.fit.seed, run.split["data_sha256"]),
         software=f"segmetry {__version__}",
     )  # fmt: skip
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{path}: cannot be read ({error!s:.100}); run the same training again.") from error
 
 
 def _counts(judged: Mapping[str, Any]) -> SemanticCounts:
@@ -221,11 +220,7 @@ def _warnings(run: Run) -> list[str]:
 
 
 def _stopped_early(run: Run) -> bool:
-    return bool(run.recipe.fit.patience) and _last_step(run) < run.recipe.fit.steps
-
-
-def _last_step(run: Run) -> int:
-    return int(run.log.training[-1]["step"]) if run.log.training else 0
+    return bool(run.recipe.fit.patience) and last_step(run.log) < run.recipe.fit.steps
 
 
 def _class_table(run: Run, counts: SemanticCounts) -> Table:
@@ -255,40 +250,23 @@ def _score_table(scores: Mapping[str, Any]) -> Table:
 
 
 def _figures(run: Run, counts: SemanticCounts | None) -> dict[str, Any]:
-    training, checks = run.log.training, run.log.checks
-    known = ("step", "loss", "rate", "steps_per_s", "samples_per_s", "memory", "memory_risen")
-    parts = [name for name in (training[-1] if training else ()) if name not in known]
-    losses = {"training": _curve(training, "loss")}
-    if checks:
-        losses["held out"] = _curve([entry["check"] | {"step": entry["step"]} for entry in checks], "loss")
-    if len(parts) > 1:
-        losses |= {f"training, {name}": _curve(training, name) for name in parts[: MAX_LINES - len(losses)]}
-    made = {
-        "loss": curves(losses, name="loss", against="step", logarithmic=False),
-        "rate": curves({"rate": _curve(training, "rate")}, name="learning rate", against="step", logarithmic=False),
-    }
+    checks, made = run.log.checks, course_figures(run.log)
     if run.search:
         made["search"] = _search_figure(run.search)
     told = [entry["check"] | {"step": entry["step"]} for entry in checks]
     if told:
-        lines = {words: _curve(told, name) for name, words in CURVES.items() if name in told[-1]}
+        lines = {words: curve(told, name) for name, words in CURVES.items() if name in told[-1]}
         made["scores"] = curves(lines, name="score", against="step", logarithmic=False)
-        own = {name: _curve(told, f"iou[{name}]") for name in run.card.classes[:MAX_LINES]}
+        own = {name: curve(told, f"iou[{name}]") for name in run.card.classes[:MAX_LINES]}
         made["classes"] = curves(own, name="IoU", against="step", logarithmic=False)
     if counts is not None:
         made["confusion"] = confusion(counts.confusion, counts.names)
         names = {"before the temperature": "uncalibrated", "with it": "reliability"}
         made["reliability"] = reliability_diagram(
-            {words: _reliability(run, name) for words, name in names.items() if name in run.judged},
+            {words: Reliability.from_dict(run.judged[name]) for words, name in names.items() if name in run.judged},
             name="probability of the class that was given",
         )
     return made
-
-
-def _curve(entries: Sequence[Entry], name: str) -> Curve:
-    value = [entry.get(name, math.nan) for entry in entries]
-    nothing = np.full(len(value), math.nan)
-    return Curve([entry["step"] for entry in entries], value, nothing, nothing)
 
 
 def _search_figure(search: RateSearch) -> Any:
@@ -308,18 +286,12 @@ def _search_figure(search: RateSearch) -> Any:
     return curves(drawn, name="loss", against="learning rate")
 
 
-def _reliability(run: Run, name: str = "reliability") -> Reliability:
-    told = run.judged[name]
-    entries: dict[str, Any] = {name: np.asarray(v) if isinstance(v, list) else v for name, v in told.items()}
-    return Reliability(**entries)
-
-
 def _reliability_words(run: Run) -> str:
     post = run.card.post
     size = f"{plural(post['calibrated_on']['images'], 'image')} of {plural(post['calibrated_on']['groups'], 'group')}"
     heat = format_significant(post["temperature"])
     doubt = ", which neighbouring pixels are not: they are too narrow" if len(set(run.judged["groups"])) == 1 else ""
-    note = f"Intervals: {_reliability(run).note}{doubt}."
+    note = f"Intervals: {run.judged['reliability']['note']}{doubt}."
     return f"Logits are divided by a temperature of {heat}, fitted on {size}. {note}"
 
 
@@ -363,7 +335,7 @@ def _painted(classes: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _course(run: Run) -> list[str]:
-    fit, last = run.recipe.fit, _last_step(run)
+    fit, last = run.recipe.fit, last_step(run.log)
     said = [f"{plural(last, 'step')} of {fit.batch} samples, with {len(run.log.checks)} checks on the held-out images."]
     if _stopped_early(run):
         said.append(f"It stopped before step {format_count(fit.steps)}: {fit.patience} checks brought no better score.")
@@ -371,7 +343,7 @@ def _course(run: Run) -> list[str]:
         tried = (
             f"{format_significant(run.search.found)}, found in {plural(len(run.search.rates), 'step')} at rising rates"
         )
-        said.append(f"The learning rate is {tried}, which took {_duration(run.search.seconds)}.")
+        said.append(f"The learning rate is {tried}, which took {duration(run.search.seconds)}.")
     scored = [entry for entry in run.log.checks if "score" in entry["check"]]
     if scored:
         best = max(scored, key=lambda entry: entry["check"]["score"])
@@ -439,57 +411,3 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _options(options: Mapping[str, Any]) -> str:
     return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""
-
-
-def _cost(run: Run) -> list[tuple[str, str]]:
-    training, checks, batch = run.log.training, run.log.checks, run.recipe.fit.batch
-    if not training:
-        return [("Steps", "none in the log")]
-    spent = seconds_taken(training, batch)
-    looking = [float(entry.get("seconds", 0)) for entry in checks]
-    steps, looks, n = sum(spent), sum(looking), _last_step(run) * batch
-    rows = [
-        ("Time", f"{_duration(steps + looks)}: {_duration(steps)} of steps, {_duration(looks)} of checks"),
-        ("Pace", f"{format_significant(n / steps)} samples/s, {_duration(steps / _last_step(run))} a step"),
-        ("Samples", f"{format_count(n)} in {plural(_last_step(run), 'step')} of {batch}"),
-    ]
-    if checks:
-        rows.append(("Between checks", _between(training, spent, [int(entry["step"]) for entry in checks], looking)))
-    memory = [entry["memory"] for entry in training if entry.get("memory") is not None]
-    if memory:
-        rows.append(("Peak memory", f"{format_count(max(memory))} MiB"))
-    devices = dict.fromkeys(entry["device"] for entry in run.log.starts)
-    rows.append(("Device", "; ".join(devices)))
-    rows.append(("Machine", str(run.card.training.get("machine", ""))))
-    if (n_starts := len(run.log.starts)) > 1:
-        rows.append(("Starts", f"{n_starts}: it was stopped and went on"))
-    return [(name, text) for name, text in rows if text]
-
-
-def _between(training: Sequence[Entry], spent: Sequence[float], steps: Sequence[int], looking: Sequence[float]) -> str:
-    """Return what the steps from check to check took, and a check."""
-    at = np.array([0.0, *np.cumsum(spent)])[np.searchsorted([entry["step"] for entry in training], steps, "right")]
-    pieces = np.diff(at, prepend=0.0)
-    apart = np.diff(steps, prepend=0)
-    n = f"{plural(int(np.median(apart)), 'step')}" + ("" if len(set(apart.tolist())) == 1 else " (median)")
-    return f"{n} in {_duration(float(np.median(pieces)))}, then {_duration(statistics.median(looking))} for the check"
-
-
-def _duration(seconds: float) -> str:
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (math.inf, "h", 3600)):
-        if seconds < limit:
-            return f"{format_significant(seconds / size, 3 if seconds >= 1 else 2)} {unit}"
-    return ""
-
-
-def _provenance(run: Run) -> list[tuple[str, str]]:
-    card, text = run.card, (run.folder / RECIPE).read_bytes()
-    return [
-        ("Software", f"segmetry {card.software}"),
-        ("Machine", str(card.training.get("machine", ""))),
-        ("Seed", str(run.recipe.fit.seed)),
-        ("SHA-256 of all images", run.split["data_sha256"]),
-        ("SHA-256 of those learned from", str(card.training.get("data_sha256", ""))),
-        ("SHA-256 of the recipe", hashlib.sha256(text).hexdigest()),
-        ("SHA-256 of the network", card.sha256),
-    ]

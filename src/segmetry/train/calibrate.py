@@ -113,7 +113,7 @@ def calibration(results: Sequence[Scored], *, promised: Sequence[Scored] | None 
     promised = results if promised is None else promised
     if not any(r.image.scores.size for r in results):
         return dict(SEARCH)
-    score_map, _, threshold = _chances([r.image for r in results])
+    score_map, _, threshold = chances([r.image for r in results])
     shifts = [abs(r.border) for r in results if math.isfinite(r.border)]
     border = {"border": round(float(np.quantile(shifts, 0.95)) / 1.96, 3)} if shifts else {}
     return {
@@ -128,7 +128,7 @@ def calibration(results: Sequence[Scored], *, promised: Sequence[Scored] | None 
     }
 
 
-def _chances(scored: Sequence[ScoredImage]) -> tuple[ScoreMap, list[ScoredImage], float]:
+def chances(scored: Sequence[ScoredImage]) -> tuple[ScoreMap, list[ScoredImage], float]:
     """Return the map of a model's raw scores to chances, images with these, and the best threshold on them."""
     scores, right = (np.concatenate([getattr(s, name) for s in scored]) for name in ("scores", "right"))
     score_map = calibrate_scores(scores, right, [s.group for s in scored for _ in range(s.scores.size)])
@@ -143,9 +143,9 @@ def _count(results: Sequence[Scored]) -> dict[str, Any]:
     for model in dict.fromkeys(r.model for r in results):
         scored = [r.image for r in results if r.model == model]
         if any(s.scores.size for s in scored):
-            _, chances, threshold = _chances(scored)
-            told += chances
-            found += [int((s.scores >= threshold).sum()) for s in chances]
+            _, sure, threshold = chances(scored)
+            told += sure
+            found += [int((s.scores >= threshold).sum()) for s in sure]
     doubt = calibrate_count(told, found)
     return {"count": {name: round(value, 4) for name, value in doubt.as_dict().items()}} if doubt else {}
 

@@ -12,6 +12,7 @@ import torch
 
 from segmetry.errors import OptionError
 from segmetry.io.atomic import atomic
+from segmetry.io.json_file import write_json
 from segmetry.io.model_folder import Card, read_card, write_model_folder
 from segmetry.nets.export import Exported, export
 from segmetry.segment.pyramid import typical_side
@@ -22,8 +23,9 @@ from segmetry.train.data import Example, hash_examples, pack, unpack
 from segmetry.train.log import time_taken
 from segmetry.train.loop import fit
 from segmetry.train.particle_task import ParticleTask
+from segmetry.train.particle_verdict import judge_particles
 from segmetry.train.recipe import TrainRecipe
-from segmetry.train.run_folder import MODEL, RECIPE, claim
+from segmetry.train.run_folder import MODEL, RECIPE, SCORES, claim
 from segmetry.train.running import PLAIN, Running
 from segmetry.train.splits import folds
 from segmetry.train.stepping import Task
@@ -227,6 +229,10 @@ def train(
     if recipe.network == "particles" and (held_out or siblings):
         own = score_examples(folder / MODEL, held_out)
         others = [one for model, unseen in siblings.items() for one in score_examples(model, unseen)]
-        post = calibration(own or others, promised=own + others)
-        write_model_folder(folder / MODEL, dataclasses.replace(card, post=post), exported.onnx)
+        card = dataclasses.replace(card, post=calibration(own or others, promised=own + others))
+        if any(one.image.scores.size for one in own):
+            verdict = judge_particles([e.name for e in held_out], [one.image for one in own])
+            write_json(folder / SCORES, verdict.as_dict())
+            card = dataclasses.replace(card, scores=verdict.headline())
+        write_model_folder(folder / MODEL, card, exported.onnx)
     return folder / MODEL

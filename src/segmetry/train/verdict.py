@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from segmetry.evaluate.combining import combine
 from segmetry.evaluate.judgement import ImageScores
 from segmetry.evaluate.reliability import Reliability
@@ -44,12 +42,6 @@ class Verdict:
             "part": self.part,
             "groups": list(self.groups),
             "scores": {family: {name: e.as_dict() for name, e in table.items()} for family, table in found.items()},
-            **{name: _plain(of) for name, of in diagrams.items() if of is not None},
+            **{name: of.as_dict() for name, of in diagrams.items() if of is not None},
             "images": [one.as_dict() for one in self.images],
         }
-
-
-def _plain(of: Reliability) -> dict[str, Any]:
-    arrays = ("predicted", "observed", "low", "high", "n", "lower", "upper")
-    told: dict[str, Any] = {name: np.round(getattr(of, name), 5).tolist() for name in arrays}
-    return told | {"level": of.level, "scores": of.scores, "note": of.note}
