@@ -9,10 +9,11 @@ import pytest
 import tiny_onnx
 
 from segmetry import Image
-from segmetry.batch import hash_file, is_done
+from segmetry.batch import is_done
 from segmetry.errors import OptionError
 from segmetry.io.model_folder import write_model_folder
 from segmetry.pipeline import analyse
+from segmetry.preparing import hash_file
 from segmetry.recipe import Recipe
 
 

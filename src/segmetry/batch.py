@@ -8,7 +8,6 @@ over all images is made at the end from what was written.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import multiprocessing
 import multiprocessing.util
@@ -26,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from segmetry.errors import ReadError, SegmetryError, WriteError
+from segmetry.errors import SegmetryError, WriteError
 from segmetry.inputs import Task
 from segmetry.io.atomic import atomic
 from segmetry.io.exports import EXPORTS
@@ -34,6 +33,7 @@ from segmetry.io.ome_tiff import MAPS_FILE
 from segmetry.io.read import joint_hash
 from segmetry.io.samples import SAMPLES_FILE
 from segmetry.io.tables import PHASES_FILE
+from segmetry.preparing import hash_file, reference_hashes
 from segmetry.recipe import Recipe
 
 FILES = ("labels.tif", "regions.csv", "overlay.png", "report.html", "summary.json")
@@ -56,15 +56,6 @@ class Outcome:
         return not self.error
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
-
-
 def is_done(folder: Path, inputs: Sequence[Path], recipe: Recipe, exports: Iterable[str] = ()) -> bool:
     """Return whether a folder holds the whole result of these files under this recipe, with the exports wanted."""
     files = (*FILES, *(EXPORTS[name].file for name in exports))
@@ -81,7 +72,8 @@ def is_done(folder: Path, inputs: Sequence[Path], recipe: Recipe, exports: Itera
             summary["recipe_sha256"] == recipe.sha256
             and _same_model(summary["segmentation"], recipe)
             and all((folder / name).is_file() for name in files)
-            and summary["input_sha256"] == joint_hash([hash_file(path) for path in inputs])
+            and summary["input_sha256"]
+            == joint_hash([joint_hash([hash_file(path) for path in inputs]), *reference_hashes(recipe.prepare)])
         )
     except (OSError, ValueError, KeyError, TypeError, SegmetryError):
         return False

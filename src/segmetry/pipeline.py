@@ -20,7 +20,7 @@ from segmetry.errors import OptionError
 from segmetry.io import Annotations, calibrate, read, write_labels, write_table
 from segmetry.io.json_file import plain, write_json
 from segmetry.io.ome_tiff import MAPS_FILE, write_maps
-from segmetry.io.read import read_together
+from segmetry.io.read import joint_hash, read_together
 from segmetry.io.samples import SAMPLES_FILE, write_samples
 from segmetry.io.tables import PHASES_FILE
 from segmetry.measure import (
@@ -37,6 +37,7 @@ from segmetry.measure.labelling import connected_pieces
 from segmetry.measure.phases import Phase, measure_phases, phase_table
 from segmetry.measure.segmentation_share import border_of, count_sd_of, sample_tables
 from segmetry.measure.spatial import sample_centres
+from segmetry.preparing import prepare_image, reference_hashes
 from segmetry.recipe import Recipe
 from segmetry.segment import Method, segment
 from segmetry.types import Calibration, Estimate, Image, Segmentation
@@ -233,6 +234,8 @@ def analyse(
         files = [source] if isinstance(source, str | Path) else source
         image = open_image(files, recipe.method, page=recipe.page)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+    hashed = "" if image.source else _hash_image(image)
+    image = prepare_image(image, recipe.prepare)
     asked, recipe = recipe, recipe.for_ndim(len(image.spatial_shape))
     if say and (told := recipe.method.forecast(image.spatial_shape)):
         say(told)
@@ -243,7 +246,7 @@ def analyse(
         found = _phases(segmentation, image, recipe)
     else:
         found = _particles(segmentation, image, recipe)
-    input_sha256 = image.source.sha256 if image.source else _hash_image(image)
+    input_sha256 = joint_hash([image.source.sha256 if image.source else hashed, *reference_hashes(recipe.prepare)])
     provenance = make_provenance(recipe, input_sha256=input_sha256, seconds=time.perf_counter() - start)
     notes = tuple(dict.fromkeys((*image.notes, *annotations.notes, *segmentation.notes)))
     if segmentation.kind == "instance":

@@ -13,6 +13,8 @@ import yaml
 
 import segmetry
 from segmetry.errors import OptionError, ReadError, RecipeError, SegmetryError, unknown_name
+from segmetry.prepare.step import Step
+from segmetry.prepare.table import step_from
 from segmetry.segment import METHODS, Method, method_from
 from segmetry.segment.auto import CHOICE, Auto
 from segmetry.segment.table import method_named
@@ -21,6 +23,9 @@ from segmetry.types import Calibration
 Scale = Literal["auto", "metadata", "bar", "none"]
 
 DEFAULT_METHOD = Auto.name
+
+PARTS = ("segmetry", "read", "prepare", "segment", "measure", "statistics")
+"""What a recipe may hold; the first is the version that wrote it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Recipe:
         How intervals are made.
     named : bool
         False where the method is the one for whoever names none, with options: the recipe then says ``auto``.
+    prepare : tuple of Step
+        What is done to the image before it is segmented, one after the other; names and plain data become records.
 
     Raises
     ------
@@ -86,8 +93,10 @@ class Recipe:
     measures: tuple[str, ...] | None = None
     statistics: Statistics = field(default_factory=Statistics)
     named: bool = True
+    prepare: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "prepare", tuple(step_from(step) for step in self.prepare))
         if self.method.name == Auto.name:
             object.__setattr__(self, "named", True)
         if self.scale not in get_args(Scale):
@@ -156,6 +165,7 @@ class Recipe:
         return {
             "segmetry": segmetry.__version__,
             "read": {"scale": self.scale, "pixel_size": self.pixel_size, "page": self.page},
+            **({"prepare": [step.as_dict() for step in self.prepare]} if self.prepare else {}),
             "segment": self.method.as_dict() | ({} if self.named else {"method": Auto.name}),
             "measure": list(self.measures) if self.measures is not None else "all",
             "statistics": {f.name: getattr(self.statistics, f.name) for f in fields(self.statistics)},
@@ -174,9 +184,9 @@ class Recipe:
     def from_dict(cls, data: Any, *, where: str = "recipe") -> Recipe:
         """Return the recipe that `as_dict` gave as data."""
         if not isinstance(data, Mapping):
-            raise RecipeError(f"{where}: a recipe is a table of segment, read, measure, statistics; got {data!r:.60}.")
+            raise RecipeError(f"{where}: a recipe is a table of {', '.join(PARTS[1:])}; got {data!r:.60}.")
         for key in data:
-            if key not in (known := ("segmetry", "read", "segment", "measure", "statistics")):
+            if key not in (known := PARTS):
                 raise unknown_name(f"part of a recipe in {where}", key, known)
         read, segment = _table(data, "read", where), _table(data, "segment", where)
         for key in read:
@@ -189,6 +199,9 @@ class Recipe:
         measures = data.get("measure", "all")
         if measures != "all" and not (isinstance(measures, list) and all(isinstance(m, str) for m in measures)):
             raise RecipeError(f"{where}: measure is 'all' or a list of names, got {measures!r}.")
+        prepare = data.get("prepare") or []
+        if not isinstance(prepare, list):
+            raise RecipeError(f"{where}: prepare is a list of steps, got {prepare!r:.60}.")
         name = segment.pop("method", DEFAULT_METHOD)
         if not isinstance(name, str):
             raise RecipeError(f"{where}: method is a name such as {DEFAULT_METHOD}, got {name!r:.60}.")
@@ -201,6 +214,7 @@ class Recipe:
                 None if measures == "all" else tuple(measures),
                 Statistics(**statistics),
                 name != DEFAULT_METHOD,
+                tuple(prepare),
             )
         except SegmetryError as error:
             raise RecipeError(f"{where}: {error}") from error

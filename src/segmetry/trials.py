@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import segmetry
-from segmetry.batch import Outcome, Task, describe_error, hash_file
+from segmetry.batch import Outcome, Task, describe_error
 from segmetry.competitors import Competitor
 from segmetry.cost import costed, one_thread
 from segmetry.errors import SegmetryError, ShapeMismatchError
@@ -30,6 +30,7 @@ from segmetry.judging import thresholded
 from segmetry.label_checks import check_classes, check_shapes, mask_note
 from segmetry.measure import label
 from segmetry.partners import FilePair, pair_files
+from segmetry.preparing import hash_file, prepare_image, reference_hashes
 from segmetry.segment import segment
 from segmetry.types import Calibration, Image, Segmentation
 
@@ -122,7 +123,8 @@ class CompareWork:
         given = dict(task.given)
         found = {}
         for one in self.competitors:
-            own = hash_file(given[one.name]) if one.name in given else one.as_dict()
+            steps = one.recipe.prepare if one.recipe else ()
+            own = hash_file(given[one.name]) if one.name in given else [one.as_dict(), *reference_hashes(steps)]
             found[one.name] = hashlib.sha256(json.dumps([*common, own], sort_keys=True).encode()).hexdigest()
         return found
 
@@ -148,10 +150,10 @@ class CompareWork:
             check_shapes(labels, truth, path, task.truth)
             check_classes(labels, path, self.rules)
             return labels, megapixels
-        method = one.recipe.method
+        method, steps = one.recipe.method, one.recipe.prepare
         with one_thread():
             _warm_up(one, image)
-            found = costed(lambda: segment(image, method))
+            found = costed(lambda: segment(prepare_image(image, steps), method))
         cost = {"seconds": found.seconds, "peak_memory": found.peak_memory} | megapixels
         return self._fitting(found.result), cost
 

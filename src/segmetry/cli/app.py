@@ -144,6 +144,28 @@ def segment(
 
 
 @app.command(no_args_is_help=True)
+def prepare(
+    recipe: Annotated[Path, typer.Argument(help="A recipe with steps: prepare: [{step: smooth, sigma: 1}].")],
+    inputs: Inputs,
+    out: Out,
+    pixel_size: PixelSize = None,
+    scale: Scale = None,
+    page: Page = None,
+    jobs: Jobs = None,
+    json_: Json = False,
+) -> int:
+    """Prepare images by the steps of a recipe: OUT/NAME.tif, and OUT/recipe.yaml.
+
+    The same recipe makes segment and measure prepare the images themselves. Steps: segmetry steps.
+    """
+    from segmetry.cli.batches import prepare_images
+    from segmetry.cli.options import recipe_from
+
+    chosen = recipe_from(recipe, None, None, scale=scale, pixel_size=pixel_size, page=page)
+    return prepare_images(inputs, out, chosen, jobs=jobs, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="Label image, or a folder of them; also a folder of measure.")],
     truth: Annotated[Path, typer.Argument(help="The right labels: a file, or a folder with the same stems.")],
@@ -264,6 +286,16 @@ def methods(
     from segmetry.cli.look import show_methods
 
     return show_methods(name, as_json=json_)
+
+
+@app.command()
+def steps(
+    name: Annotated[str | None, typer.Argument(help="One step, with its options.")] = None, json_: Json = False
+) -> int:
+    """List the steps of preparation that a recipe can name, or the options of one."""
+    from segmetry.cli.look import show_steps
+
+    return show_steps(name, as_json=json_)
 
 
 @app.command()

@@ -16,7 +16,9 @@ from segmetry.batch import Outcome, Task, clear, default_jobs, is_done, run, wri
 from segmetry.cli.options import open_output
 from segmetry.cli.progress import follow
 from segmetry.errors import OptionError
-from segmetry.inputs import find_inputs, name_channels
+from segmetry.inputs import find_inputs, name_channels, name_folders
+from segmetry.io.atomic import atomic
+from segmetry.preparing import reference_hashes
 from segmetry.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -63,15 +65,34 @@ class SegmentWork:
     def __call__(self, task: Task) -> None:
         from segmetry.io import calibrate, write_labels
         from segmetry.pipeline import open_image
+        from segmetry.preparing import prepare_image
         from segmetry.segment import segment
 
         recipe = self.recipe
         image = open_image(task.files, recipe.method, page=recipe.page)
         image, _ = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+        image = prepare_image(image, recipe.prepare)
         if told := recipe.method.forecast(image.spatial_shape):
             _tell(task, told)
         labels = segment(image, recipe.method).labels
         write_labels(self.out / f"{task.folder}.tif", labels, image.calibration)
+
+
+@dataclass(frozen=True)
+class PrepareWork:
+    """Write one image as the steps of a recipe leave it."""
+
+    recipe: Recipe
+    out: Path
+
+    def __call__(self, task: Task) -> None:
+        from segmetry.io import calibrate, read, write_image
+        from segmetry.preparing import prepare_image
+
+        recipe = self.recipe
+        image = read(task.path, page=recipe.page)
+        image, _ = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
+        write_image(self.out / f"{task.folder}.tif", prepare_image(image, recipe.prepare))
 
 
 def _tell(task: Task, text: str) -> None:
@@ -179,16 +200,35 @@ def segment_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | 
     """Write label images into `out`; return the exit code."""
     recipe.method.check()
     tasks = name_channels(find_inputs(inputs), recipe.method.n_channels)
+    return _write_each(tasks, out, SegmentWork(recipe, out), "labels", jobs=jobs, as_json=as_json)
+
+
+def prepare_images(inputs: list[str], out: Path, recipe: Recipe, *, jobs: int | None, as_json: bool) -> int:
+    """Write images as the steps of a recipe leave them into `out`; return the exit code."""
+    if not recipe.prepare:
+        raise OptionError("prepare: the recipe names no steps; write prepare: [{step: smooth, sigma: 1}] into it.")
+    tasks = name_folders(find_inputs(inputs))
+    reference_hashes(recipe.prepare)  # what is missing is missing for every image
+    code = _write_each(tasks, out, PrepareWork(recipe, out), "images", jobs=jobs, as_json=as_json)
+    with atomic(out / "recipe.yaml") as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    return code
+
+
+def _write_each(
+    tasks: Sequence[Task], out: Path, work: Callable[[Task], None], what: str, *, jobs: int | None, as_json: bool
+) -> int:
+    """Write OUT/NAME.tif for each task, and return the exit code; `what` is what these files are."""
     own = {file.resolve() for task in tasks for file in task.files}
     for task in tasks:
         if (target := out / f"{task.folder}.tif").resolve() in own:
-            raise OptionError(f"{target}: the labels would overwrite this image; name another output folder with -o.")
+            raise OptionError(f"{target}: the {what} would overwrite this image; name another output folder with -o.")
     open_output(out)
-    outcomes, stopped = collect(tasks, SegmentWork(recipe, out), jobs=jobs)
+    outcomes, stopped = collect(tasks, work, jobs=jobs)
     written = [str(out / f"{o.task.folder}.tif") for o in outcomes if o.ok]
     if as_json:
         failures = [{"path": str(o.task.path), "error": o.error} for o in outcomes if not o.ok]
-        print(json.dumps({"labels": written, "failures": failures}, indent=2, ensure_ascii=False))
+        print(json.dumps({what: written, "failures": failures}, indent=2, ensure_ascii=False))
     else:
         for path in written:
             print(path)

@@ -99,6 +99,35 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
     return 0
 
 
+def show_steps(name: str | None, *, as_json: bool) -> int:
+    """Print the steps of preparation, or the options of one."""
+    from segmetry.prepare.table import STEPS
+
+    if name is not None and name not in STEPS:
+        raise unknown_name("step", name, STEPS)
+    chosen = {n: step for n, step in STEPS.items() if name in (None, n)}
+    if as_json:
+        data = {
+            n: {
+                "meaning": step.summary,
+                "axes": list(step.axes),
+                "options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(step)],
+            }
+            for n, step in chosen.items()
+        }
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+        return 0
+    if name is None:
+        for n, step in STEPS.items():
+            print(f"{n:<16}{step.summary}")
+        print("\nOptions of one: segmetry steps NAME. A recipe names them: prepare: [{step: NAME, OPTION: VALUE}].")
+        return 0
+    print(f"{name}: {chosen[name].summary}\n")
+    if options := field_rows(chosen[name]):
+        print_rows(options)
+    return 0
+
+
 def _model_rows(method: type) -> list[tuple[str, str]]:
     """Return what the card says of the model that a method runs unless told; nothing where it runs none."""
     from dataclasses import fields

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import segmetry
-from segmetry.batch import Outcome, Task, hash_file
+from segmetry.batch import Outcome, Task
 from segmetry.cost import one_thread
 from segmetry.errors import ImageError, OptionError, SegmetryError, ShapeMismatchError
 from segmetry.evaluate.instances import score_instances
@@ -30,6 +30,7 @@ from segmetry.io import calibrate, read, read_labels, write_labels
 from segmetry.io.card import Card
 from segmetry.io.json_file import write_json
 from segmetry.io.model_folder import read_model_folder, resolve_model
+from segmetry.preparing import hash_file, prepare_image, reference_hashes
 from segmetry.recipe import Recipe
 from segmetry.segment import METHODS, Method, segment
 from segmetry.trials import Trial
@@ -147,6 +148,7 @@ class SweepWork:
             scores = np.array(known["scores"], float)
         else:
             image, _ = calibrate(image, scale=self.recipe.scale, pixel_size=self.recipe.pixel_size)
+            image = prepare_image(image, self.recipe.prepare)
             try:
                 with one_thread():
                     labels, scores = _scored(segment(image, self.recipe.method), task.path)
@@ -178,6 +180,7 @@ class SweepWork:
         recipe = self.recipe
         card = _card_of(recipe.method)
         made = [segmetry.__version__, recipe.as_dict(), card.to_json() if card else "", hash_file(task.path)]
+        made += reference_hashes(recipe.prepare)
         first = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
         both = [first, hash_file(task.truth), list(THRESHOLDS)]
         return first, hashlib.sha256(json.dumps(both).encode()).hexdigest()
