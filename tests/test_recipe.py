@@ -10,7 +10,9 @@ import tiny_onnx
 
 from segmetry import Image
 from segmetry.batch import is_done
-from segmetry.errors import OptionError
+from segmetry.errors import ImageError, OptionError, RecipeError
+from segmetry.inputs import find_inputs, name_folders
+from segmetry.io import write_image
 from segmetry.io.model_folder import write_model_folder
 from segmetry.pipeline import analyse
 from segmetry.preparing import hash_file
@@ -131,3 +133,33 @@ class TestIsDone:
         summary["segmentation"]["model"]["sha256"] = "0" * 64
         (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         assert not is_done(folder, files, Recipe())
+
+
+class TestAxes:
+    def test_they_are_kept_and_told_to_the_reader(self, tmp_path):
+        np.save(tmp_path / "a.npy", stack().pixels)
+        recipe = Recipe.from_yaml("read: {axes: TYX}\nsegment: {method: otsu}")
+        assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+        with pytest.raises(ImageError, match="TYX"):
+            analyse(tmp_path / "a.npy", recipe)
+        assert (
+            len(analyse(tmp_path / "a.npy", Recipe.from_yaml("read: {axes: ZYX}\nsegment: {method: otsu}")).table) == 1
+        )
+        assert "axes" not in Recipe().as_dict()["read"]
+
+    def test_unknown_ones_are_refused(self):
+        with pytest.raises((RecipeError, OptionError), match="ZYX"):
+            Recipe.from_yaml("read: {axes: ZXY}")
+
+
+def test_a_folder_that_is_one_stack_is_one_image(tmp_path):
+    (tmp_path / "slices").mkdir()
+    for k, plane in enumerate(stack().pixels):
+        write_image(tmp_path / f"slices/{k:03d}.tif", Image(plane))
+    (path,) = find_inputs([f"{tmp_path}/slices::ZYX"])
+    (task,) = name_folders([path])
+    assert task.folder == "slices"
+    result = analyse(task.files, Recipe.build("otsu"))
+    assert result.image.axes == "ZYX"
+    assert len(result.table) == 1
+    assert result.provenance.input_sha256 == hash_file(path)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmetry.errors import ReadError
-from segmetry.io.formats import stem_of
+from segmetry.io.formats import FORMATS, stem_of
+from segmetry.io.places import find_place
+from segmetry.io.read import name_of
 
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .bmp .tif .tiff .btf .tf8 .npy .nii .nii.gz .dm3 .dm4 .emd .ser .gif .webp .pgm .ppm "
-    ".pnm".split()
-)
+SUFFIXES = frozenset({".webp", *(suffix for kind in FORMATS for suffix in kind.suffixes)})
 """File names that a folder is searched for; a file that is named outright may have any."""
 
 
@@ -40,7 +39,9 @@ class Task:
 def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
     """Return the files that inputs name: files, folders (their images, not those of folders inside) and patterns.
 
-    The order is that of the inputs, files of a folder or pattern by name; a file that is named twice comes once.
+    What names a data set (``scan.h5::/entry/data``) or axes (``slices::ZYX``, a folder that is one stack) is one image;
+    see `segmetry.io.places.find_place`. The order is that of the inputs, files of a folder or pattern by name; a file
+    that is named twice comes once.
 
     Raises
     ------
@@ -50,7 +51,10 @@ def find_inputs(inputs: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for item in inputs:
         text, path = str(item), Path(item)
-        if path.is_dir():
+        place = find_place(item)
+        if "::" in text and place.path.exists():  # a data set in a file, or a folder that is one stack
+            files = [path]
+        elif path.is_dir():
             files = sorted(p for p in path.iterdir() if _is_image(p))
             if not files:
                 inside = any(_is_image(p) for p in path.glob("*/*"))
@@ -99,12 +103,12 @@ def name_folders(paths: Sequence[Path]) -> list[Task]:
     """
     groups: dict[str, list[Path]] = {}
     for path in paths:
-        groups.setdefault(stem_of(path.name).casefold(), []).append(path)
+        groups.setdefault(name_of(path).casefold(), []).append(path)
     chosen: dict[Path, str] = {}
     taken = {stem for stem, group in groups.items() if len(group) == 1} | RESERVED
     for stem, group in groups.items():
         if len(group) == 1 and stem not in RESERVED:
-            chosen[group[0]] = stem_of(group[0].name)
+            chosen[group[0]] = name_of(group[0])
             continue
         for names in _candidates(group):
             folded = {n.casefold() for n in names}
@@ -114,7 +118,7 @@ def name_folders(paths: Sequence[Path]) -> list[Task]:
             names, n = [], 0
             for path in group:
                 n += 1
-                while (name := f"{stem_of(path.name)}-{n}").casefold() in taken:
+                while (name := f"{name_of(path)}-{n}").casefold() in taken:
                     n += 1
                 names.append(name)
         taken |= {n.casefold() for n in names}
@@ -137,7 +141,7 @@ def name_channels(paths: Sequence[Path], n_channels: int) -> list[Task]:
     sets: dict[Path, dict[int, Path]] = {}
     for path in paths:
         stem = stem_of(path.name)
-        if n_channels > 1 and (found := re.fullmatch(r"(.+)_(\d{4})", stem)):
+        if n_channels > 1 and "::" not in str(path) and (found := re.fullmatch(r"(.+)_(\d{4})", stem)):
             whole = path.with_name(found[1] + path.name[len(stem) :])
             sets.setdefault(whole, {})[int(found[2])] = path
     complete = {
@@ -158,7 +162,7 @@ def name_channels(paths: Sequence[Path], n_channels: int) -> list[Task]:
 def _candidates(group: Sequence[Path]) -> Iterator[list[str]]:
     suffix = [p.name[len(stem_of(p.name)) :].strip(".").replace(".", "-").lower() for p in group]
     parent = [p.resolve().parent.name for p in group]
-    stem = [stem_of(p.name) for p in group]
+    stem = [name_of(p) for p in group]
     yield [f"{s}-{e}" for s, e in zip(stem, suffix, strict=True)]
     yield [f"{d}-{s}" for d, s in zip(parent, stem, strict=True)]
     yield [f"{d}-{s}-{e}" for d, s, e in zip(parent, stem, suffix, strict=True)]

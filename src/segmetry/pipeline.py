@@ -175,7 +175,7 @@ class Result:
         }
 
 
-def open_image(files: Sequence[Path | str], method: Method, *, page: int | None = None) -> Image:
+def open_image(files: Sequence[Path | str], method: Method, *, page: int | None = None, axes: str = "") -> Image:
     """Return the image in a file, or for a method that looks at several channels the one of all channels in some files.
 
     Raises
@@ -185,7 +185,7 @@ def open_image(files: Sequence[Path | str], method: Method, *, page: int | None 
     """
     n_channels = method.n_channels
     if n_channels == 1 and len(files) == 1:
-        return read(files[0], page=page)
+        return read(files[0], page=page, axes=axes)
     if page is not None:
         raise OptionError(f"page={page} is one channel, but {method.name} looks at {n_channels}; leave page out.")
     image = read_together(files)
@@ -232,7 +232,7 @@ def analyse(
         image = source
     else:
         files = [source] if isinstance(source, str | Path) else source
-        image = open_image(files, recipe.method, page=recipe.page)
+        image = open_image(files, recipe.method, page=recipe.page, axes=recipe.axes)
     image, annotations = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
     hashed = "" if image.source else _hash_image(image)
     image = prepare_image(image, recipe.prepare)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 from segmetry.errors import OptionError, ReadError, ShapeMismatchError
 from segmetry.inputs import find_inputs
 from segmetry.io import read
+from segmetry.io.places import find_place
+from segmetry.io.read import source_hash
 from segmetry.prepare.step import Step
 from segmetry.types import Image
 
@@ -50,10 +51,9 @@ def reference_hashes(steps: Sequence[Step]) -> list[str]:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, or of a folder that is one stack."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return source_hash(path)
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
 
@@ -64,7 +64,7 @@ def _named(step: Step) -> list[str]:
 
 def _frames(name: str) -> np.ndarray:
     """Return the frames in a file, a folder or a pattern: (M, N) of one, (T, M, N) of several."""
-    found = [(file, file.stat()) for file in find_inputs([name])]
+    found = [(file, find_place(file).path.stat()) for file in find_inputs([name])]
     return _stack(tuple((file, about.st_mtime_ns, about.st_size) for file, about in found))
 
 

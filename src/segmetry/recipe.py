@@ -24,6 +24,9 @@ Scale = Literal["auto", "metadata", "bar", "none"]
 
 DEFAULT_METHOD = Auto.name
 
+AXES = ("", "YX", "ZYX", "TYX", "EYX")
+"""What axes can be said to be."""
+
 PARTS = ("segmetry", "read", "prepare", "segment", "measure", "statistics")
 """What a recipe may hold; the first is the version that wrote it."""
 
@@ -79,6 +82,8 @@ class Recipe:
         False where the method is the one for whoever names none, with options: the recipe then says ``auto``.
     prepare : tuple of Step
         What is done to the image before it is segmented, one after the other; names and plain data become records.
+    axes : {"", "YX", "ZYX", "TYX", "EYX"}
+        What the axes of a file are, where its reader cannot know; empty leaves it to the file.
 
     Raises
     ------
@@ -94,11 +99,14 @@ class Recipe:
     statistics: Statistics = field(default_factory=Statistics)
     named: bool = True
     prepare: tuple[Step, ...] = ()
+    axes: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prepare", tuple(step_from(step) for step in self.prepare))
         if self.method.name == Auto.name:
             object.__setattr__(self, "named", True)
+        if self.axes not in AXES:
+            raise unknown_name("axes", self.axes, AXES[1:])
         if self.scale not in get_args(Scale):
             raise unknown_name("scale", self.scale, get_args(Scale))
         if self.pixel_size is not None:
@@ -164,7 +172,8 @@ class Recipe:
         """Return plain data: what the YAML file holds."""
         return {
             "segmetry": segmetry.__version__,
-            "read": {"scale": self.scale, "pixel_size": self.pixel_size, "page": self.page},
+            "read": {"scale": self.scale, "pixel_size": self.pixel_size, "page": self.page}
+            | ({"axes": self.axes} if self.axes else {}),
             **({"prepare": [step.as_dict() for step in self.prepare]} if self.prepare else {}),
             "segment": self.method.as_dict() | ({} if self.named else {"method": Auto.name}),
             "measure": list(self.measures) if self.measures is not None else "all",
@@ -190,8 +199,8 @@ class Recipe:
                 raise unknown_name(f"part of a recipe in {where}", key, known)
         read, segment = _table(data, "read", where), _table(data, "segment", where)
         for key in read:
-            if key not in ("scale", "pixel_size", "page"):
-                raise unknown_name(f"entry of read in {where}", key, ("scale", "pixel_size", "page"))
+            if key not in (entries := ("scale", "pixel_size", "page", "axes")):
+                raise unknown_name(f"entry of read in {where}", key, entries)
         statistics = _table(data, "statistics", where)
         for key in statistics:
             if key not in STATISTICS_OPTIONS:
@@ -215,6 +224,7 @@ class Recipe:
                 Statistics(**statistics),
                 name != DEFAULT_METHOD,
                 tuple(prepare),
+                read.get("axes") or "",
             )
         except SegmetryError as error:
             raise RecipeError(f"{where}: {error}") from error

@@ -69,7 +69,7 @@ class SegmentWork:
         from segmetry.segment import segment
 
         recipe = self.recipe
-        image = open_image(task.files, recipe.method, page=recipe.page)
+        image = open_image(task.files, recipe.method, page=recipe.page, axes=recipe.axes)
         image, _ = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
         image = prepare_image(image, recipe.prepare)
         if told := recipe.method.forecast(image.spatial_shape):
@@ -90,7 +90,7 @@ class PrepareWork:
         from segmetry.preparing import prepare_image
 
         recipe = self.recipe
-        image = read(task.path, page=recipe.page)
+        image = read(task.path, page=recipe.page, axes=recipe.axes)
         image, _ = calibrate(image, scale=recipe.scale, pixel_size=recipe.pixel_size)
         write_image(self.out / f"{task.folder}.tif", prepare_image(image, recipe.prepare))
 

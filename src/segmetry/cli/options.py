@@ -43,6 +43,7 @@ def recipe_from(
     scale: str | None = None,
     pixel_size: str | None = None,
     page: int | None = None,
+    axes: str | None = None,
 ) -> Recipe:
     """Return the recipe that a command's options ask for; they outrank what a recipe file says."""
     base = Recipe.load(file) if file else Recipe()
@@ -52,6 +53,7 @@ def recipe_from(
         scale=scale if scale is not None else base.scale,  # type: ignore[arg-type]  # checked by Recipe
         pixel_size=pixel_size if pixel_size is not None else base.pixel_size,
         page=page if page is not None else base.page,
+        axes=axes if axes is not None else base.axes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segmetry.io.atomic import atomic
+from segmetry.io.axes import AxisValues, axis_values
 from segmetry.io.coco import write_coco
 from segmetry.io.facts import describe
 from segmetry.io.geojson import write_geojson
@@ -13,6 +14,7 @@ from segmetry.io.ome_tiff import write_image, write_labels, write_maps
 from segmetry.io.outlines import outlines
 from segmetry.io.read import read  # now, not on first use: the module of the same name must not hide it
 from segmetry.io.rois import write_rois
+from segmetry.io.stream import Stack, open_stack
 from segmetry.io.tables import read_table, write_table
 from segmetry.later import later
 
@@ -27,13 +29,17 @@ _LATER = {
 
 __all__ = [
     "Annotations",
+    "AxisValues",
     "LabelFile",
     "ScaleBar",
+    "Stack",
     "Text",
     "atomic",
+    "axis_values",
     "calibrate",
     "describe",
     "find_annotations",
+    "open_stack",
     "outlines",
     "read",
     "read_labels",

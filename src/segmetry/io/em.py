@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from segmetry.errors import CalibrationError, ReadError
+from segmetry.errors import ReadError
+from segmetry.io.axes import ENERGY, TIME, is_length
 from segmetry.io.stored import Scale, Stored, check_claim, check_page, make_scale, number
 from segmetry.units import METRES, normalise_unit
-
-_TIME = ("s", "ms", "us", "µs", "ns", "min", "h")
-_ENERGY = ("eV", "keV", "meV")
 
 
 def read_dm(path: Path, page: int | None) -> Stored:
@@ -91,7 +89,7 @@ def _unit(axis: Mapping[str, Any]) -> str:
 
 def _is_spectrum(entry: Mapping[str, Any]) -> bool:
     axes = _axes_of(entry)
-    return bool(axes) and _unit(axes[-1]) in _ENERGY
+    return bool(axes) and _unit(axes[-1]) in ENERGY
 
 
 def _letters(entry: Mapping[str, Any]) -> str:
@@ -100,7 +98,7 @@ def _letters(entry: Mapping[str, Any]) -> str:
     leading = ""
     for k in range(np.ndim(entry["data"]) - 2):
         unit = _unit(records[k]) if k < len(records) else ""
-        letter = "T" if unit in _TIME else "E" if unit in _ENERGY else "Z" if _is_length(unit) else "I"
+        letter = "T" if unit in TIME else "E" if unit in ENERGY else "Z" if is_length(unit) else "I"
         leading += letter if letter not in leading else "JKLMNOPQ"[k]
     return leading + "YX"
 
@@ -119,16 +117,9 @@ def _scale(entry: Mapping[str, Any], axes: str, detail: str) -> tuple[Scale | No
             value, own = number(by_letter[letter].get("scale")), _unit(by_letter[letter])
             if value is None or own == unit:
                 lengths[letter] = value
-            elif _is_length(own) and _is_length(unit):
+            elif is_length(own) and is_length(unit):
                 lengths[letter] = value * METRES[normalise_unit(own)] / METRES[normalise_unit(unit)]
     return make_scale({k: v and abs(v) for k, v in lengths.items()}, unit, detail)
-
-
-def _is_length(unit: str) -> bool:
-    try:
-        return normalise_unit(unit) in METRES
-    except CalibrationError:
-        return False
 
 
 def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,24 @@ def describe(image: Image) -> dict[str, Any]:
     if image.source is not None:
         facts["page"] = image.source.page
         facts["sha256"] = image.source.sha256
-    facts["metadata"] = dict(image.metadata)
+    facts["metadata"] = {key: _brief(value) for key, value in image.metadata.items()}
     facts["notes"] = list(image.notes)
     return facts
+
+
+def _brief(value: Any) -> Any:
+    """Return an entry of the metadata with long rows of numbers as their ends.
+
+    Examples
+    --------
+    >>> _brief({"unit": "s", "values": tuple(range(661))})
+    {'unit': 's', 'values': '661 values, 0 to 660'}
+    """
+    if isinstance(value, Mapping):
+        return {key: _brief(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list) and len(value) > 8:
+        return f"{len(value)} values, {value[0]:.6g} to {value[-1]:.6g}"
+    return value
 
 
 def _range(pixels: np.ndarray) -> tuple[float | int | None, float | int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
+from segmetry.errors import ReadError
 from segmetry.io.stored import Stored
 
 HEAD = 512
 """Bytes from the start of a file that `Format.matches` may look at."""
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Reader(Protocol):
@@ -36,7 +41,10 @@ class Format:
     where : str
         ``"module:function"`` of the reader in this package, imported on first use.
     maps : bool
-        Whether the reader can leave the pixels in the file: it then takes ``mapped=True``.
+        Whether the reader can leave the pixels in the file: it then takes ``mapped=True``. One that gives `Lazy` pixels
+        needs no telling.
+    parts : bool
+        Whether files hold named images: the reader then takes ``part="/entry/data"``.
     """
 
     name: str
@@ -44,11 +52,22 @@ class Format:
     matches: Callable[[bytes, Path], bool]
     where: str
     maps: bool = False
+    parts: bool = False
 
-    def reader(self, *, mapped: bool = False) -> Reader:
-        """Return the reader, `mapped` where this kind can be; its libraries are imported now."""
+    def reader(self, *, mapped: bool = False, part: str = "") -> Reader:
+        """Return the reader, `mapped` where this kind can be; its libraries are imported now.
+
+        Raises
+        ------
+        ReadError
+            If a `part` is named, and files of this kind have none.
+        """
+        if part and not self.parts:
+            raise ReadError(f"a {self.name} has no named parts such as {part!r}; leave out what follows '::'.")
         module, function = self.where.split(":")
         reader = getattr(import_module(f"segmetry.io.{module}"), function)
+        if part:
+            reader = partial(reader, part=part)
         return partial(reader, mapped=True) if mapped and self.maps else reader
 
 
@@ -76,13 +95,46 @@ def _is_dm(version: int) -> Callable[[bytes, Path], bool]:
 
 
 def _is_emd(head: bytes, path: Path) -> bool:
-    return head.startswith(b"\x89HDF\r\n\x1a\n") and path.suffix.lower() == ".emd"
+    return head.startswith(_HDF5) and path.suffix.lower() == ".emd"
 
 
 def _is_nifti(head: bytes, path: Path) -> bool:
     if path.name.lower().endswith(".nii.gz"):
         return head[:2] == b"\x1f\x8b"
     return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _is_fits(head: bytes, path: Path) -> bool:
+    return _unpacked(head).startswith(b"SIMPLE  =")
+
+
+def _is_mrc(head: bytes, path: Path) -> bool:
+    return _unpacked(head)[208:212] == b"MAP "
+
+
+def _unpacked(head: bytes) -> bytes:
+    """Return the first bytes of what a gzip file holds; of any other, its own."""
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        return zlib.decompressobj(31).decompress(head, HEAD)
+    except zlib.error:
+        return b""
+
+
+_STILL = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"crx ")
+"""Brands of the container of MP4 that are pictures."""
+
+
+def _is_video(head: bytes, path: Path) -> bool:
+    if head[4:8] == b"ftyp":
+        return head[8:12] not in _STILL
+    # QuickTime before brands; AVI; Matroska and WebM.
+    return (
+        head[4:8] in (b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or head[:4] == b"\x1a\x45\xdf\xa3"
+    )
 
 
 FORMATS: tuple[Format, ...] = (
@@ -100,23 +152,32 @@ FORMATS: tuple[Format, ...] = (
     Format("PGM/PPM", (".pgm", ".ppm", ".pbm", ".pnm"), _is_pnm, "raster:read_pnm"),
     Format("NumPy", (".npy",), _starts(b"\x93NUMPY"), "npy:read_npy", maps=True),
     Format("NIfTI", (".nii", ".nii.gz"), _is_nifti, "nifti:read_nifti"),
+    Format("FITS", (".fits", ".fit", ".fts", ".fits.gz"), _is_fits, "fits:read_fits", parts=True),
+    Format("DICOM", (".dcm", ".dicom", ".ima"), lambda head, path: head[128:132] == b"DICM", "dicom:read_dicom"),
+    Format("MRC", (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".mrc.gz"), _is_mrc, "mrc:read_mrc"),
     Format("DM3", (".dm3",), _is_dm(3), "em:read_dm"),
     Format("DM4", (".dm4",), _is_dm(4), "em:read_dm"),
     Format("EMD", (".emd",), _is_emd, "em:read_emd"),
+    Format("HDF5", (".h5", ".hdf5", ".hdf", ".nxs", ".nx"), _starts(_HDF5), "hdf5:read_hdf5", parts=True),
     Format("SER", (".ser",), _starts(b"II\x97\x01"), "em:read_ser"),
+    Format("video", (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm"), _is_video, "video:read_video"),
 )
 
+FOLDER = Format("folder", (), lambda head, path: path.is_dir(), "folder:read_folder")
+"""A folder that is one image: numbered slices, a DICOM series, a time-of-flight run."""
+
 _KNOWN_BUT_NOT_READ: tuple[tuple[str, Callable[[bytes, Path], bool]], ...] = (
-    ("an HDF5 file", _starts(b"\x89HDF\r\n\x1a\n")),
-    ("a FITS file", _starts(b"SIMPLE  =")),
+    ("a NumPy archive of several arrays (.npz)", lambda head, path: path.suffix.lower() == ".npz"),
     ("a zip archive (or an Office document)", _starts(b"PK\x03\x04")),
     ("a PDF", _starts(b"%PDF")),
     ("a gzip archive", _starts(b"\x1f\x8b")),
     ("a WebP picture", lambda head, path: head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
-    ("a DICOM file", lambda head, path: head[128:132] == b"DICM"),
     ("a Zeiss CZI file", _starts(b"ZISRAWFILE")),
     ("a JPEG 2000 picture", _starts(b"\0\0\0\x0cjP  ")),
-    ("an HEIC picture", lambda head, path: head[4:8] == b"ftyp"),
+    ("an HEIC or AVIF picture", lambda head, path: head[4:8] == b"ftyp"),
+    ("an Analyze or NIfTI header without its pixels (.hdr)", lambda head, path: head[344:348] == b"ni1\0"),
+    ("a MetaImage (.mha)", _starts(b"ObjectType", b"NDims")),
+    ("an NRRD volume", _starts(b"NRRD000")),
 )
 
 

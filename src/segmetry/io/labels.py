@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from segmetry.errors import ReadError
+from segmetry.io.axes import AxisValues
 from segmetry.io.formats import Format
-from segmetry.io.read import decode, file_calibration, plain_numbers, three_axes
-from segmetry.io.stored import Stored
+from segmetry.io.places import find_place
+from segmetry.io.read import decode, file_calibration, known_values, plain_numbers, three_axes
+from segmetry.io.stored import Lazy, Stored
 from segmetry.types import Calibration
 
 
@@ -25,14 +27,20 @@ class LabelFile:
         Whole numbers; or float scores, where they were asked for.
     calibration : Calibration
         Pixel size, unknown where the file gives none.
+    axes : str
+        ``"YX"``, or ``"ZYX"``, ``"TYX"``, ``"EYX"`` for a stack.
+    axis_values : mapping of str to AxisValues
+        What the steps of an axis without a length are, where the file says.
     """
 
     values: np.ndarray
     calibration: Calibration
+    axes: str = "YX"
+    axis_values: Mapping[str, AxisValues] = field(default_factory=dict)
 
 
 def read_labels(path: str | os.PathLike[str], *, scores: bool = False) -> LabelFile:
-    """Return the labels in a file: PNG, TIFF, ``.npy``, with the extra ``formats`` also NIfTI.
+    """Return the labels in a file: PNG, TIFF, ``.npy``, a folder of slices; with ``formats`` also NIfTI, HDF5...
 
     A picture with a colour table gives its indices; colour whose three samples are equal gives one of them. Floats that
     are whole numbers become integers.
@@ -51,28 +59,29 @@ def read_labels(path: str | os.PathLike[str], *, scores: bool = False) -> LabelF
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "a.npy"
     >>> np.save(path, np.array([[0.0, 7.0], [70000.0, 7.0]]))
     >>> read_labels(path).values
     array([[    0,     7],
            [70000,     7]], dtype=int32)
     """
-    path = Path(path)
-    return decode(path, None, lambda kind, stored: _labels(kind, stored, scores))
+    return decode(find_place(path), None, lambda kind, stored: _labels(kind, stored, scores))
 
 
 def _labels(kind: Format, stored: Stored, scores: bool) -> LabelFile:
     values, axes = stored.pixels, stored.axes
     if stored.numbers is not None:
-        values, axes = stored.numbers, axes.replace("S", "")
-    if kind.name == "JPEG":
-        raise ReadError("JPEG does not keep numbers as they are; save labels as PNG, TIFF or NPY.")
+        numbers = stored.numbers
+        values, axes = numbers.whole() if isinstance(numbers, Lazy) else numbers, axes.replace("S", "")
+    if kind.name in ("JPEG", "video"):
+        raise ReadError(f"{kind.name} does not keep numbers as they are; save labels as PNG, TIFF or NPY.")
     values, axes = _one_sample(plain_numbers(values), axes)
     values, axes, _ = three_axes(values, axes)
     calibration, _ = file_calibration(stored.scale, axes, None)
     if values.dtype.kind == "f":
         values = _whole(values, scores)
-    return LabelFile(np.ascontiguousarray(values), calibration)
+    return LabelFile(np.ascontiguousarray(values), calibration, axes, known_values(stored, axes, values.shape)[0])
 
 
 def _one_sample(values: np.ndarray, axes: str) -> tuple[np.ndarray, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from segmetry.errors import ReadError
-from segmetry.io.stored import Stored, check_claim, pick_plane
+from segmetry.io.stored import Stored, check_claim, check_memory, pick_plane
 
 
 def read_npy(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
@@ -42,6 +42,8 @@ def read_npy(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
             raise ReadError(
                 f"it is cut off: shape {shape} needs {count * dtype.itemsize} bytes, {size - start} are there."
             )
+        if not mapped:
+            check_memory(shape, dtype.itemsize)
         array = np.memmap(file, dtype, "r", start, (count,)) if mapped else np.fromfile(file, dtype=dtype, count=count)
     array = array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
     if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4 and array.dtype == np.uint8:

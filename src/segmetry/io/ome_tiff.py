@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from segmetry.errors import ImageError, LabelError, ShapeMismatchError
 from segmetry.io.atomic import atomic
+from segmetry.io.axes import KEY, AxisValues, from_metadata
+from segmetry.io.ome_axes import annotation
 from segmetry.io.quiet import quiet
 from segmetry.types import Calibration, Image, Segmentation
 from segmetry.units import METRES
@@ -23,7 +26,13 @@ MAPS_FILE = "uncertainty.tif"
 
 
 def write_labels(
-    path: str | Path, labels: Segmentation | np.ndarray, calibration: Calibration | None = None, *, name: str = ""
+    path: str | Path,
+    labels: Segmentation | np.ndarray,
+    calibration: Calibration | None = None,
+    *,
+    name: str = "",
+    axes: str = "",
+    axis_values: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a label image as OME-TIFF that Fiji, napari and QuPath open at the right size.
 
@@ -37,9 +46,13 @@ def write_labels(
     labels : Segmentation or (M, N) or (P, M, N) array of int
         0 is background.
     calibration : Calibration, optional
-        Pixel size. A calibration of two lengths with three axes makes a time series.
+        Pixel size. A calibration of two lengths with three axes makes a time series, unless `axes` says otherwise.
     name : str, optional
         Name of the image inside the file; by default the file's stem.
+    axes : {"", "YX", "ZYX", "TYX", "EYX"}, optional
+        As those of the image that the labels are of.
+    axis_values : mapping, optional
+        What the steps of an axis without a length mean: ``image.metadata.get("axis_values")``.
 
     Raises
     ------
@@ -50,12 +63,37 @@ def write_labels(
     """
     path = Path(path)
     array = _checked(labels)
-    calibration = calibration if calibration is not None else Calibration.unknown(array.ndim)
-    n_lengths = len(calibration.spacing)
+    n_lengths = len(calibration.spacing) if calibration is not None else array.ndim - (axes[:1] in ("T", "E"))
+    calibration = calibration if calibration is not None else Calibration.unknown(n_lengths)
     if n_lengths not in (2, array.ndim):
         raise ShapeMismatchError(f"write_labels: {n_lengths} pixel lengths for labels of shape {array.shape}.")
-    axis = "" if array.ndim == 2 else "T" if n_lengths == 2 else "Z"
-    _write(path, array, axis, calibration, name or path.stem)
+    axes = axes or ("YX" if array.ndim == 2 else "TYX" if n_lengths == 2 else "ZYX")
+    axis = axes.removesuffix("YX")
+    if axis not in _AXES or len(axes) != array.ndim or n_lengths != 2 + (axis == "Z"):
+        raise ShapeMismatchError(
+            f"write_labels: axes {axes!r} and {n_lengths} pixel lengths do not fit labels of shape {array.shape}."
+        )
+    _write(path, array, axis, calibration, name or path.stem, said=_said(axis, axis_values, len(array)))
+
+
+_AXES = ("", "Z", "T", "E")
+"""Leading axes that can be written. OME has no energy: the stack is one of times, and an annotation says what it is."""
+
+
+def _said(axis: str, axis_values: Mapping[str, Any] | None, n_steps: int) -> AxisValues | None:
+    """Return what the steps of the leading axis mean.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If it does not have as many steps.
+    """
+    said = from_metadata(axis_values).get(axis) if axis in ("T", "E") else None
+    if said is not None and len(said.values) != n_steps:
+        raise ShapeMismatchError(
+            f"{len(said.values)} values of {said.name} are given for {n_steps} steps along {axis}."
+        )
+    return said
 
 
 _PIXEL_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -70,8 +108,8 @@ def write_image(path: str | Path, image: Image) -> None:
     path : path
         ``.tif``.
     image : Image
-        Grey: two axes, or three of which the first is ``Z`` or ``T``. Bool becomes uint8, float16 float32, and 64-bit
-        whole numbers that fit 32 bits become int32.
+        Grey: two axes, or three of which the first is ``Z``, ``T`` or ``E``. Bool becomes uint8, float16 float32, and
+        64-bit whole numbers that fit 32 bits become int32.
 
     Raises
     ------
@@ -81,8 +119,9 @@ def write_image(path: str | Path, image: Image) -> None:
         If the file cannot be written.
     """
     pixels = image.pixels
-    if image.axes not in ("YX", "ZYX", "TYX"):
-        raise ImageError(f"write_image: axes {image.axes!r} cannot be written; take one with axes YX, ZYX or TYX.")
+    axis = image.axes.removesuffix("YX")
+    if not image.axes.endswith("YX") or axis not in _AXES:
+        raise ImageError(f"write_image: axes {image.axes!r} cannot be written; take one with axes YX, ZYX, TYX or EYX.")
     if pixels.dtype in (bool, np.float16):
         pixels = pixels.astype(np.uint8 if pixels.dtype == bool else np.float32)
     limits = np.iinfo(np.int32)
@@ -90,7 +129,8 @@ def write_image(path: str | Path, image: Image) -> None:
         pixels = pixels.astype(np.int32)
     if pixels.dtype.name not in _PIXEL_TYPES:
         raise ImageError(f"write_image: pixels of type {pixels.dtype} cannot be written; use astype(np.float32).")
-    _write(Path(path), pixels, image.axes.removesuffix("YX"), image.calibration, image.name)
+    said = _said(axis, image.metadata.get(KEY), len(pixels))
+    _write(Path(path), pixels, axis, image.calibration, image.name, said=said)
 
 
 def write_maps(path: str | Path, maps: Mapping[str, np.ndarray], calibration: Calibration) -> None:
@@ -120,9 +160,16 @@ def write_maps(path: str | Path, maps: Mapping[str, np.ndarray], calibration: Ca
 
 
 def _write(
-    path: Path, array: np.ndarray, axis: str, calibration: Calibration, name: str, channels: Sequence[str] = ()
+    path: Path,
+    array: np.ndarray,
+    axis: str,
+    calibration: Calibration,
+    name: str,
+    channels: Sequence[str] = (),
+    said: AxisValues | None = None,
 ) -> None:
-    text = _ome_xml(array, axis, calibration, _printable(name), channels)
+    note = annotation(axis, said) if axis == "E" or said else ""
+    text = _ome_xml(array, axis.replace("E", "T"), calibration, _printable(name), channels, note)
     stack = array if array.ndim == 3 else array[None]
     import tifffile
 
@@ -156,7 +203,9 @@ def _checked(labels: Segmentation | np.ndarray) -> np.ndarray:
     return array.astype(np.uint16 if high < 2**16 else np.int32)
 
 
-def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str, channels: Sequence[str]) -> str:
+def _ome_xml(
+    array: np.ndarray, axis: str, calibration: Calibration, name: str, channels: Sequence[str], note: str
+) -> str:
     """Return the OME-XML of one image, in ASCII, without dates or random identifiers."""
     height, width = array.shape[-2:]
     kind = _OME_TYPES.get(array.dtype.name, array.dtype.name)
@@ -185,7 +234,9 @@ def _ome_xml(array: np.ndarray, axis: str, calibration: Calibration, name: str, 
             for k, said in enumerate(channels or ("",))
         )
         + planes
-        + "</Pixels></Image></OME>"
+        + "</Pixels>"
+        + ('<AnnotationRef ID="Annotation:0"/>' if note else "")
+        + f"</Image>{note}</OME>"
     )
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 

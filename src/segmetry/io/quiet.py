@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_CHATTY = ("tifffile", "PIL", "rsciio", "imagecodecs", "roifile")
+_CHATTY = ("tifffile", "PIL", "rsciio", "imagecodecs", "roifile", "nibabel.global", "pydicom")
+"""Not astropy: it cannot be imported where somebody has asked for its logger before; it says its doubts as warnings."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from segmetry.errors import ReadError
+from segmetry.io.axes import AxisValues
 from segmetry.io.stored import Stored, check_claim, check_page, pick_plane
 
 _SAMPLES = {"LA": 2, "PA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
@@ -82,15 +83,17 @@ def read_gif(path: Path, page: int | None) -> Stored:
             check_page(page, n_frames)
         wanted = range(n_frames) if page is None else (page,)
         check_claim((len(wanted), height, width, 3), 1, path.stat().st_size, compressed=True)
-        frames = []
+        frames, starts = [], [0.0]
         for index in wanted:
             picture.seek(index)
             if picture.size != (width, height):
                 raise ReadError("its frames differ in size; save one of them as PNG.")
             frames.append(np.asarray(picture.convert("RGB")))
+            starts.append(starts[-1] + picture.info.get("duration", 0) / 1000)
     if len(frames) == 1:
         return Stored(frames[0], "YXS")
-    return Stored(np.stack(frames), "TYXS")
+    times = {"T": AxisValues(tuple(starts[:-1]), "s", "time")} if starts[-1] else {}
+    return Stored(np.stack(frames), "TYXS", axis_values=times)
 
 
 def _with_pillow(opener: Callable[[io.BufferedReader], Any], path: Path, page: int | None) -> Stored:

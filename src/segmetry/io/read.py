@@ -7,17 +7,20 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from segmetry.errors import CalibrationError, ImageError, ReadError, SegmetryError, ShapeMismatchError
-from segmetry.io.formats import FORMATS, HEAD, Format, find_format, readable, stem_of, what_is_it
+from segmetry.io.axes import KEY, AxisValues, distinct, renamed
+from segmetry.io.formats import FOLDER, FORMATS, HEAD, Format, find_format, readable, stem_of, what_is_it
+from segmetry.io.places import Place, find_place
 from segmetry.io.quiet import quiet
 from segmetry.io.sidecar import read_sidecar
-from segmetry.io.stored import Scale, Stored
+from segmetry.io.stored import Lazy, Scale, Stored, check_claim, check_page
 from segmetry.types import SPATIAL_AXES, Calibration, Image, Source
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -25,9 +28,14 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def read(
-    path: str | os.PathLike[str], *, page: int | None = None, pixel_size: str | Calibration | None = None
+    path: str | os.PathLike[str],
+    *,
+    page: int | None = None,
+    pixel_size: str | Calibration | None = None,
+    axes: str = "",
+    mapped: bool = False,
 ) -> Image:
-    """Return the image in a file: grey values as stored, with axes, pixel size and notes.
+    """Return the image in a file or folder: grey values as stored, with axes, pixel size and notes.
 
     The content decides what the file is, not its name. Colour becomes luminance, an alpha channel is dropped, and
     `Image.notes` says so. Values are never rescaled. A pixel size that the file does not give stays unknown.
@@ -35,20 +43,28 @@ def read(
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, GIF, PGM/PPM, TIFF (plain, OME, ImageJ, FEI, Zeiss...), ``.npy``; with the extra ``formats``
-        also NIfTI, with ``em`` also DM3, DM4, EMD and SER. A text file of the same name, as JEOL, Hitachi and TESCAN
-        microscopes write it beside the image, is read for the pixel size.
+        PNG, JPEG, BMP, GIF, PGM/PPM, TIFF (plain, OME, ImageJ, FEI, Zeiss...), ``.npy``, video; with the extra
+        ``formats`` also FITS, HDF5, DICOM, MRC and NIfTI, with ``em`` also DM3, DM4, EMD and SER. A text file of the
+        same name, as JEOL, Hitachi and TESCAN microscopes write it beside the image, is read for the pixel size.
+        A folder is one stack: numbered slices, a DICOM series, a time-of-flight run. ``scan.h5::/entry/data`` is one of
+        the data sets of a file, ``slices::TYX`` says what the axes are.
     page : int, optional
         Take one plane of a stack, counted from 0 in the order of the file. By default pages of equal shape are read
         together, as a volume (``"ZYX"``) or a time series (``"TYX"``).
     pixel_size : str or Calibration, optional
         What you know better than the file: ``"0.52 nm"``, or per axis in array order ``"2 x 0.5 x 0.5 nm"``.
+    axes : {"", "YX", "ZYX", "TYX", "EYX"}
+        What the axes are, where you know better than the file.
+    mapped : bool
+        Leave the pixels on the disk where the format allows, else unpack them into a temporary file.
 
     Returns
     -------
     image : Image
         ``axes`` is ``"YX"``, or ``"ZYX"``, ``"TYX"``, ``"EYX"`` for a stack. `pixels` is an integer or float array in
-        the byte order of this machine.
+        the byte order of this machine (of the file, if `mapped`). ``metadata["axis_values"]`` says what the steps of an
+        axis without a length are, where the file does: ``{"E": {"name": "time of flight", "unit": "s", "values":
+        ...}}``; see `segmetry.io.axis_values`.
 
     Raises
     ------
@@ -66,8 +82,13 @@ def read(
     >>> image.axes, image.shape, image.calibration.spacing, image.calibration.unit
     ('YX', (3, 3), (0.5, 0.5), 'nm')
     """
-    path = Path(path)
-    return decode(path, page, lambda kind, stored: _image(_source(path, page), kind, stored, pixel_size))
+    place = find_place(path)
+    place = place._replace(axes=axes or place.axes)
+
+    def image(kind: Format, stored: Stored) -> Image:
+        return _image(_source(place, page), kind, stored, pixel_size, name=name_of(path), mapped=mapped)
+
+    return decode(place, page, image, mapped=mapped)
 
 
 def read_channels(path: str | os.PathLike[str], *, mapped: bool = False) -> tuple[Image, ...]:
@@ -77,21 +98,21 @@ def read_channels(path: str | os.PathLike[str], *, mapped: bool = False) -> tupl
     ----------
     path : path
     mapped : bool
-        Leave the pixels of TIFF and ``.npy`` on the disk (in a temporary file where a TIFF is compressed) and in the
-        byte order of the file: for what is larger than memory.
+        Leave the pixels on the disk (in a temporary file where they are compressed) and in the byte order of the file:
+        for what is larger than memory.
 
     Raises
     ------
     ReadError
         As `read` does.
     """
-    path = Path(path)
+    place = find_place(path)
 
     def images(kind: Format, stored: Stored) -> tuple[Image, ...]:
-        source = _source(path, None)
-        return tuple(_image(source, kind, one, None, mapped=mapped) for one in _channels(stored))
+        source = _source(place, None)
+        return tuple(_image(source, kind, one, None, name=name_of(path), mapped=mapped) for one in _channels(stored))
 
-    return decode(path, None, images, mapped=mapped)
+    return decode(place, None, images, mapped=mapped)
 
 
 class Channels(tuple[np.ndarray, ...]):
@@ -177,40 +198,98 @@ def _channels(stored: Stored) -> list[Stored]:
 T = TypeVar("T")
 
 
-def decode(path: Path, page: int | None, use: Callable[[Format, Stored], T], *, mapped: bool = False) -> T:
-    """Return what `use` makes of a file's content; whatever goes wrong is one line that names the file.
+def decode(
+    place: Place, page: int | None, use: Callable[[Format, Stored], T], *, mapped: bool = False, lazy: bool = False
+) -> T:
+    """Return what `use` makes of the content of a file or folder; whatever goes wrong is one line that names it.
 
-    With `mapped`, pixels stay in the file where its kind can do that.
+    With `mapped`, pixels stay in the file where its kind can do that; with `lazy` too, they may be `Lazy`, and it is
+    for `use` to close them.
 
     Raises
     ------
     ReadError, CalibrationError
         As `read` does.
     """
+    path, part, axes = place
+    kind = _kind(path)
+    pixels = None
+    try:
+        with one_line(place, kind):
+            stored = kind.reader(mapped=mapped, part=part)(path, page)
+            pixels = stored.pixels
+            if axes:
+                stored = _name_axes(stored, axes)
+            if not lazy:
+                stored = _loaded(stored, page, mapped)
+            return use(kind, stored)
+    finally:
+        if isinstance(pixels, Lazy) and not lazy:
+            pixels.close()
+
+
+@contextmanager
+def one_line(place: Place, kind: Format) -> Iterator[None]:
+    """Within it libraries are quiet, and whatever they raise becomes one line that names the file."""
+    where = place.named
+    try:
+        with quiet():
+            yield
+    except CalibrationError:
+        raise
+    except SegmetryError as error:
+        raise ReadError(f"{where}: {error}") from None
+    except MemoryError:
+        raise ReadError(
+            f"{where}: it does not fit into memory; crop it, pick one page with page=, or read it in blocks with "
+            "segmetry.io.open_stack()."
+        ) from None
+    except Exception as error:  # decoders raise anything on a damaged file
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ReadError(f"{where}: cannot be decoded as {kind.name} ({why}); it is damaged: copy it again.") from error
+
+
+def _kind(path: Path) -> Format:
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where this says no
+        return FOLDER
     head = _head(path)
     kind = find_format(head, path)
     if kind is None:
         raise ReadError(f"{path}: {what_is_it(head, path)}; segmetry reads {readable()}.")
-    try:
-        with quiet():
-            return use(kind, kind.reader(mapped=mapped)(path, page))
-    except CalibrationError:
-        raise
-    except SegmetryError as error:
-        raise ReadError(f"{path}: {error}") from None
-    except MemoryError:
-        raise ReadError(f"{path}: it does not fit into memory; crop it, or pick one page with page=.") from None
-    except Exception as error:  # decoders raise anything on a damaged file
-        why = " ".join(str(error).split())[:160] or type(error).__name__
-        raise ReadError(f"{path}: cannot be decoded as {kind.name} ({why}); it is damaged: copy it again.") from error
+    return kind
+
+
+def _loaded(stored: Stored, page: int | None, mapped: bool) -> Stored:
+    """Return the same with pixels that are an array: of one plane, or all."""
+    lazy = stored.pixels
+    if not isinstance(lazy, Lazy):
+        return stored
+    if page is None:
+        return dataclasses.replace(stored, pixels=lazy.whole(on_disk=mapped))
+    check_page(page, lazy.n_planes)
+    plane = lazy.shape[len(lazy.leading) :]
+    check_claim(plane, lazy.dtype.itemsize, lazy.file_size, compressed=lazy.compressed)
+    pixels = np.asarray(lazy.plane(page), lazy.dtype)
+    return dataclasses.replace(stored, pixels=pixels, axes=stored.axes[len(lazy.leading) :])
+
+
+def _name_axes(stored: Stored, wanted: str) -> Stored:
+    """Return the same with its leading axis (of those longer than 1) called as the user says."""
+    at = [k for k, a in enumerate(stored.axes) if a not in "YXS" and stored.pixels.shape[k] > 1]
+    if len(at) != len(wanted) - 2 or not set(wanted) <= set("ZTEYX") or not wanted.endswith("YX"):
+        shape = " x ".join(map(str, stored.pixels.shape))
+        raise ReadError(f"axes {wanted!r} do not fit its shape {shape} ({stored.axes}); name YX, ZYX, TYX or EYX.")
+    if not at:
+        return stored
+    k, others = at[0], stored.axes.replace(wanted[0], "I")  # an axis of length 1 may have had the letter
+    letters = distinct(others[:k] + wanted[0] + others[k + 1 :])
+    return dataclasses.replace(stored, axes=letters, axis_values=renamed(stored.axis_values, stored.axes, letters))
 
 
 def _head(path: Path) -> bytes:
     """Return the first bytes of a regular file that can be read."""
     try:
         mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ReadError(f"{path}: is a folder; name a file in it.")
         if not stat.S_ISREG(mode):
             raise ReadError(f"{path}: is a device or a pipe, not a file; save the image to a file first.")
         with path.open("rb") as file:
@@ -242,26 +321,59 @@ def _near(path: Path) -> str:
     return f"; did you mean {near[0]}?" if near else "; check the name"
 
 
-def _source(path: Path, page: int | None) -> Source:
-    with path.open("rb") as file:
-        return Source(path, hashlib.file_digest(file, "sha256").hexdigest(), page or 0)
+def name_of(path: str | os.PathLike[str]) -> str:
+    """Return the short name of the image that a path names, for tables and folders.
+
+    Examples
+    --------
+    >>> name_of("a/scan.nii.gz"), name_of("a/scan.h5::/entry/data"), name_of("run_7::EYX")
+    ('scan', 'scan-entry-data', 'run_7')
+    """
+    file, part, _ = find_place(path)
+    stem = file.name if file.is_dir() else stem_of(file.name)
+    name = "-".join([stem, *(p for p in part.split("/") if p)])
+    return name.encode("utf-8", "backslashreplace").decode()  # no bytes that are no text in tables
+
+
+def source_hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of what a path names: of its file, or of all files of a folder."""
+    place = find_place(path).path
+    hashes = []
+    for one in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
+        with one.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return joint_hash(hashes)
+
+
+def _source(place: Place, page: int | None) -> Source:
+    return Source(place.named, source_hash(place.path), page or 0)
 
 
 def _image(
-    source: Source, kind: Format, stored: Stored, pixel_size: str | Calibration | None, *, mapped: bool = False
+    source: Source,
+    kind: Format,
+    stored: Stored,
+    pixel_size: str | Calibration | None,
+    *,
+    name: str,
+    mapped: bool = False,
 ) -> Image:
     path, notes = source.path, list(stored.notes)
-    own = next((f for f in FORMATS if path.suffix.lower() in f.suffixes), None)
-    if own is not None and own is not kind:
+    own = next((f for f in FORMATS if path.name.lower().endswith(f.suffixes)), None)
+    if own is not None and own is not kind and kind is not FOLDER:
         notes.insert(0, f"the name ends in {path.suffix}, but the content is {kind.name}")
-    pixels, axes, more = _grey(plain_numbers(stored.pixels, native=not mapped), stored.axes)
+    pixels, axes, more = grey(plain_numbers(stored.pixels, native=not mapped), stored.axes)
     notes += more
     pixels, axes, more = three_axes(pixels, axes)
     notes += more
     notes += _odd_values(pixels)
     metadata = {"format": kind.name, **stored.metadata}
+    known, more = known_values(stored, axes, pixels.shape)
+    notes += more
+    if known:
+        metadata[KEY] = {letter: said.as_dict() for letter, said in known.items()}
     scale = stored.scale
-    if scale is None:
+    if scale is None and path.is_file():
         scale, more, said = read_sidecar(path, pixels.shape[-1])
         notes += more
         metadata |= said
@@ -271,11 +383,26 @@ def _image(
         pixels if mapped else np.ascontiguousarray(pixels),
         axes,
         calibration,
-        name=stem_of(path.name).encode("utf-8", "backslashreplace").decode(),  # no bytes that are no text in tables
+        name=name,
         source=source,
         notes=tuple(dict.fromkeys(notes)),
         metadata=metadata,
     )
+
+
+def known_values(stored: Stored, axes: str, shape: Sequence[int]) -> tuple[dict[str, AxisValues], tuple[str, ...]]:
+    """Return what the steps of the axes mean, and notes on values that do not fit: too few, too many, not finite."""
+    known, notes = {}, []
+    for letter, said in stored.axis_values.items():
+        n_steps = shape[axes.index(letter)] if letter in axes else 0
+        if n_steps == len(said.values) and np.isfinite(said.values).all():
+            known[letter] = said
+        elif n_steps:
+            notes.append(
+                f"the file gives {len(said.values)} values of {said.name} for {n_steps} steps along {letter}, or some "
+                "that are not finite: left out"
+            )
+    return known, tuple(notes)
 
 
 def plain_numbers(pixels: np.ndarray, *, native: bool = True) -> np.ndarray:
@@ -291,7 +418,7 @@ def plain_numbers(pixels: np.ndarray, *, native: bool = True) -> np.ndarray:
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False) if native else pixels
 
 
-def _grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+def grey(pixels: np.ndarray, axes: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Return one number per pixel: samples ``S`` are grey, grey and alpha, RGB or RGBA."""
     if "S" not in axes:
         return pixels, axes, ()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from segmetry.cost import available_memory, gigabytes
 from segmetry.errors import CalibrationError, ReadError
+from segmetry.io.axes import AxisValues
 from segmetry.units import PIXEL, normalise_unit
 
 MAX_COMPRESSED = 2 * 2**30
@@ -46,12 +50,77 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
+class Lazy:
+    """Pixels that stay in a file until a plane is asked for.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Leading axes, then those of a plane.
+    dtype : dtype
+    plane : callable
+        Plane ``k``, counted along the leading axes. Any dtype that goes into `dtype`.
+    file_size : int
+        Bytes on the disk.
+    compressed : bool
+        Whether they are fewer than the pixels' own.
+    n_leading : int
+        How many axes are leading; all but rows and columns by default.
+    mapped : callable or None
+        Gives the whole array without reading it, where the file's bytes are the pixels.
+    close : callable
+        Lets the file go.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    plane: Callable[[int], np.ndarray]
+    file_size: int
+    compressed: bool = True
+    n_leading: int = -1
+    mapped: Callable[[], np.ndarray] | None = None
+    close: Callable[[], None] = lambda: None
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Shape of the leading axes."""
+        return self.shape[: self.n_leading if self.n_leading >= 0 else len(self.shape) - 2]
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes."""
+        return math.prod(self.leading)
+
+    def whole(self, *, on_disk: bool = False) -> np.ndarray:
+        """Return all pixels, in memory or `on_disk`: mapped where that can be, else unpacked into a temporary file.
+
+        Raises
+        ------
+        ReadError
+            If the claim is absurd, or the pixels do not fit into memory.
+        """
+        if on_disk and self.mapped is not None:
+            return self.mapped()
+        check_claim(self.shape, self.dtype.itemsize, self.file_size, compressed=self.compressed)
+        if on_disk:
+            with tempfile.TemporaryFile() as file:
+                pixels: np.ndarray = np.memmap(file, self.dtype, "w+", shape=self.shape)
+        else:
+            check_memory(self.shape, self.dtype.itemsize)
+            pixels = np.empty(self.shape, self.dtype)
+        flat = pixels.reshape((self.n_planes, *self.shape[len(self.leading) :]))
+        for k in range(self.n_planes):
+            flat[k] = self.plane(k)
+        return pixels
+
+
+@dataclass(frozen=True, eq=False)
 class Stored:
     """Pixels as they lie in a file.
 
     Parameters
     ----------
-    pixels : array
+    pixels : array or Lazy
         Any dtype.
     axes : str
         One letter per dimension: ``YX`` for the plane, ``S`` for colour samples, ``Z T E C`` where the file names them,
@@ -62,17 +131,50 @@ class Stored:
         What the user should know.
     metadata : mapping
         Voltage, detector, date...
-    numbers : array or None
+    numbers : array, Lazy or None
         Where brightness is not what is stored (a colour table, white as 0), the numbers that are: labels are these.
         Its axes are those of `pixels` without ``S``.
+    axis_values : mapping of str to AxisValues
+        What the steps of axes without a length mean, by letter.
     """
 
-    pixels: np.ndarray
+    pixels: Any
     axes: str
     scale: Scale | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    numbers: np.ndarray | None = None
+    numbers: Any = None
+    axis_values: Mapping[str, AxisValues] = field(default_factory=dict)
+
+
+def library(name: str, package: str) -> Any:
+    """Return a module of a library that only some kinds of file need.
+
+    Raises
+    ------
+    ReadError
+        If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ReadError(f"this kind of file needs {package}: pip install segmetry[formats]") from None
+
+
+def check_memory(shape: Sequence[int], itemsize: int) -> None:
+    """Refuse pixels that do not fit into the memory that is free.
+
+    Raises
+    ------
+    ReadError
+        Which says what they need, and how to read them in blocks.
+    """
+    needed, free = math.prod(shape) * itemsize, available_memory() * 2**20
+    if needed > free:  # never where nobody tells: nan
+        raise ReadError(
+            f"its {_by(shape)} values need {gigabytes(needed)} of memory, {gigabytes(free)} are free; read it plane by "
+            "plane or in blocks with segmetry.io.open_stack(), or pick one plane with page=."
+        )
 
 
 def check_claim(shape: Sequence[int], itemsize: int, file_size: int, *, compressed: bool) -> None:
@@ -90,7 +192,7 @@ def check_claim(shape: Sequence[int], itemsize: int, file_size: int, *, compress
     if n_bytes > limit:
         raise ReadError(
             f"it claims {_by(shape)} values, {n_bytes / 2**30:.3g} GiB unpacked, more than the limit of "
-            f"{limit // 2**30} GiB; crop it or pick one page."
+            f"{limit // 2**30} GiB; crop it, pick one page, or read it in blocks with segmetry.io.open_stack()."
         )
     if n_bytes > 2**26 and n_bytes > MAX_RATIO * file_size:
         raise ReadError(

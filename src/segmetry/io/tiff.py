@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from segmetry.errors import ReadError
-from segmetry.io.stored import Stored, check_claim, check_page, number, pick_plane
+from segmetry.io.ome_axes import read_annotation
+from segmetry.io.stored import Stored, check_claim, check_memory, check_page, number, pick_plane
 from segmetry.io.tiff_tags import read_tags
 
 _MINISWHITE, _RGB, _PALETTE, _SEPARATED, _YCBCR, _CIELAB = 0, 2, 3, 5, 6, 8
@@ -57,15 +58,21 @@ def read_tiff(path: Path, page: int | None, *, mapped: bool = False) -> Stored:
             pixels, axes, picked = one.asarray(), one.axes, None
         else:
             _check(series, size)
+            if not mapped:
+                check_memory(series.shape, series.dtype.itemsize)
             pixels, axes = series.asarray(out="memmap" if mapped else None), _letters(series.axes)
         if pixels.ndim != len(axes):
             raise ReadError(f"its axes {axes!r} do not fit its shape {pixels.shape}; save it again as plain TIFF.")
         stored = np.asarray(pixels)
         pixels, axes, more = _colours(stored, axes, series.keyframe, imagej=tif.is_imagej)
         numbers = stored if more and picked is None and stored.ndim == len(axes.replace("S", "")) else None
+        letter, values = read_annotation(tif.ome_metadata if tif.is_ome else None)
+        if letter:
+            axes = axes.replace("T", letter)
         pixels, axes = pick_plane(pixels, axes, picked)
         scale, said, metadata = read_tags(tif, index, pixels.shape[axes.index("X")])
-    return Stored(pixels, axes, scale, (*notes, *more, *said), metadata, numbers)
+    named = {letter: values} if values else {}
+    return Stored(pixels, axes, scale, (*notes, *more, *said), metadata, numbers, named)
 
 
 def _letters(axes: str) -> str:
