@@ -36,7 +36,11 @@ class Crop(Step):
         if ignore is not None:
             ignore = ignore[tuple(box[a] for a in image.axes if a in SPATIAL_AXES)]
         pixels = image.pixels[tuple(box[a] for a in image.axes)]
-        return image.replace(pixels=np.ascontiguousarray(pixels), ignore=ignore)
+        told = dict(image.metadata.get("axis_values", {}))
+        for axis, about in told.items():  # times of flight, angles
+            told[axis] = {**about, "values": tuple(about["values"][box[axis]])}
+        metadata = {**image.metadata, **({"axis_values": told} if told else {})}
+        return image.replace(pixels=np.ascontiguousarray(pixels), ignore=ignore, metadata=metadata)
 
 
 def _span(image: Image, axis: str, ends: tuple[float, ...]) -> slice:

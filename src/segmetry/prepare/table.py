@@ -8,8 +8,31 @@ from typing import Any
 from segmetry.errors import OptionError, unknown_name
 from segmetry.prepare.step import Step
 from segmetry.prepare.steps_basic import Crop, Invert, Smooth
+from segmetry.prepare.steps_radiography import (
+    CleanSpots,
+    DenoiseFrames,
+    FlatField,
+    Linearise,
+    Reconstruct,
+    RemoveStripes,
+    RepairPixels,
+)
 
-STEPS: dict[str, type[Step]] = {s.name: s for s in (Crop, Smooth, Invert)}
+STEPS: dict[str, type[Step]] = {
+    s.name: s
+    for s in (
+        Crop,
+        Smooth,
+        Invert,
+        RepairPixels,
+        CleanSpots,
+        DenoiseFrames,
+        FlatField,
+        Linearise,
+        RemoveStripes,
+        Reconstruct,
+    )
+}
 """Every step by its name."""
 
 
