@@ -82,12 +82,13 @@ def is_done(folder: Path, inputs: Sequence[Path], recipe: Recipe, exports: Itera
 def _same_model(info: dict[str, Any], recipe: Recipe) -> bool:
     """Return whether a result was made with the models that the recipe's method would run now."""
     from segmetry.io.model_folder import read_card, resolve_model
+    from segmetry.segment.forest_file import hash_pixel_model, is_pixel_model
 
     made = info.get("model") or {}
     if "version" not in made:  # no model, or one of another library
         return True
-    names = str(getattr(recipe.method, "model", "")).split(",")
-    hashes = [read_card(resolve_model(name.strip())).sha256 for name in names]
+    names = [name.strip() for name in str(getattr(recipe.method, "model", "")).split(",")]
+    hashes = [hash_pixel_model(n) if is_pixel_model(n) else read_card(resolve_model(n)).sha256 for n in names]
     return hashes == [one["sha256"] for one in info.get("ensemble", [made])]
 
 

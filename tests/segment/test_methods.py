@@ -19,7 +19,7 @@ from segmetry.types import Calibration
 NEEDED = {"threshold": {"value": 105.0}}
 """Options without which a method cannot be built; `model_of_bpartis` adds those of that method."""
 
-FINDERS = [name for name in METHODS if name not in ("auto", "cellpose", "stardist", "network")]
+FINDERS = [name for name in METHODS if name not in ("auto", "cellpose", "stardist", "network", "pixels")]
 """Methods that find particles: `auto` only chooses one of them, two run a library that is not here."""
 
 GO_ON = ("particles",)

@@ -59,6 +59,10 @@ Scale = Annotated[
     str | None,
     typer.Option("--scale", help="Source of the pixel size: auto, metadata, bar or none. [default: auto]"),
 ]
+Axes = Annotated[
+    str | None,
+    typer.Option("--axes", help="What the axes of a stack are, where the file cannot say: ZYX (volume), TYX, EYX."),
+]
 Page = Annotated[int | None, typer.Option("--page", help="One page of a file that has several, counted from 0.")]
 RecipeFile = Annotated[
     Path | None, typer.Option("--recipe", help="A recipe.yaml of an earlier run; other options outrank its entries.")
@@ -101,6 +105,7 @@ def measure(
     pixel_size: PixelSize = None,
     scale: Scale = None,
     page: Page = None,
+    axes: Axes = None,
     recipe: RecipeFile = None,
     jobs: Jobs = None,
     resume: Resume = False,
@@ -118,7 +123,7 @@ def measure(
     from segmetry.cli.options import exports_from, recipe_from
 
     exports = exports_from(export)
-    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
+    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page, axes=axes)
     return measure_images(inputs, out, chosen, jobs=jobs, resume=resume, as_json=json_, exports=exports)
 
 
@@ -131,6 +136,7 @@ def segment(
     pixel_size: PixelSize = None,
     scale: Scale = None,
     page: Page = None,
+    axes: Axes = None,
     recipe: RecipeFile = None,
     jobs: Jobs = None,
     json_: Json = False,
@@ -139,8 +145,49 @@ def segment(
     from segmetry.cli.batches import segment_images
     from segmetry.cli.options import recipe_from
 
-    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page)
+    chosen = recipe_from(recipe, method, set_, scale=scale, pixel_size=pixel_size, page=page, axes=axes)
     return segment_images(inputs, out, chosen, jobs=jobs, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
+def classify(
+    inputs: Inputs,
+    out: Out,
+    scribbles: Annotated[
+        Path, typer.Option("--scribbles", help="Label image of a few strokes of each class, or a folder of them.")
+    ],
+    ignore: Annotated[int, typer.Option("--ignore", help="Value of pixels that are not painted.")] = 0,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Names of the painted values, such as '1=pore,2=grain'.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the training: trees=50. May be repeated."),
+    ] = None,
+    pixel_size: PixelSize = None,
+    scale: Scale = None,
+    jobs: Jobs = None,
+    json_: Json = False,
+) -> int:
+    """Train a classifier of pixels on a few scribbles, and measure images with it; no GPU, no labels.
+
+    Images with scribbles of the same name are learned from; all images get what measure writes. The model is OUT/model,
+    for -m of any command.
+    """
+    from segmetry.cli.classifier import classify_images
+
+    return classify_images(
+        inputs,
+        scribbles,
+        out,
+        ignore=ignore,
+        classes=classes,
+        settings=set_,
+        scale=scale,
+        pixel_size=pixel_size,
+        jobs=jobs,
+        as_json=json_,
+    )
 
 
 @app.command(no_args_is_help=True)
@@ -151,6 +198,7 @@ def prepare(
     pixel_size: PixelSize = None,
     scale: Scale = None,
     page: Page = None,
+    axes: Axes = None,
     jobs: Jobs = None,
     json_: Json = False,
 ) -> int:
@@ -161,7 +209,7 @@ def prepare(
     from segmetry.cli.batches import prepare_images
     from segmetry.cli.options import recipe_from
 
-    chosen = recipe_from(recipe, None, None, scale=scale, pixel_size=pixel_size, page=page)
+    chosen = recipe_from(recipe, None, None, scale=scale, pixel_size=pixel_size, page=page, axes=axes)
     return prepare_images(inputs, out, chosen, jobs=jobs, as_json=json_)
 
 

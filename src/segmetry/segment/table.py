@@ -9,6 +9,7 @@ from segmetry.errors import OptionError, unknown_name
 from segmetry.io.model_folder import names_folder, read_card
 from segmetry.segment.auto import Auto
 from segmetry.segment.bpartis import Bpartis
+from segmetry.segment.forest_file import is_pixel_model
 from segmetry.segment.gmm import Gmm
 from segmetry.segment.hybrid import Hybrid
 from segmetry.segment.hybrid_literal import HybridLiteral
@@ -19,6 +20,7 @@ from segmetry.segment.network import Network
 from segmetry.segment.others import Cellpose, Stardist
 from segmetry.segment.otsu import MultiOtsu, Otsu
 from segmetry.segment.particles import Particles
+from segmetry.segment.pixels import Pixels
 from segmetry.segment.threshold import Threshold
 
 METHODS: dict[str, type[Method]] = {
@@ -36,6 +38,7 @@ METHODS: dict[str, type[Method]] = {
         Gmm,
         Bpartis,
         Network,
+        Pixels,
         Cellpose,
         Stardist,
     )
@@ -87,6 +90,8 @@ def method_named(name: str) -> tuple[type[Method], dict[str, str]]:
         return METHODS[name], {}
     if not names_folder(name):
         raise unknown_name("method", name, METHODS)
+    if is_pixel_model(name):
+        return Pixels, {"model": name}
     task = read_card(name).task
     if task not in METHOD_OF:
         raise OptionError(f"{name}: is a model for {task}, a start for training: segmetry train --init {name}.")
