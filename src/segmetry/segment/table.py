@@ -20,6 +20,7 @@ from segmetry.segment.network import Network
 from segmetry.segment.others import Cellpose, Stardist
 from segmetry.segment.otsu import MultiOtsu, Otsu
 from segmetry.segment.particles import Particles
+from segmetry.segment.pixel_clusters import Kmeans
 from segmetry.segment.pixels import Pixels
 from segmetry.segment.threshold import Threshold
 
@@ -36,6 +37,7 @@ METHODS: dict[str, type[Method]] = {
         Local,
         Ndnt,
         Gmm,
+        Kmeans,
         Bpartis,
         Network,
         Pixels,
