@@ -191,6 +191,26 @@ def classify(
 
 
 @app.command(no_args_is_help=True)
+def mesh(
+    labels: Annotated[Path, typer.Argument(help="Label image of a volume.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .stl, .ply or .glb.")],
+    chosen: Annotated[str | None, typer.Option("--labels", help="Labels to take, such as 1,3. [default: all]")] = None,
+    smoothing: Annotated[
+        int, typer.Option("--smoothing", min=0, help="Rounds that take the steps of voxels off; 0 keeps them.")
+    ] = 20,
+    pixel_size: PixelSize = None,
+    json_: Json = False,
+) -> int:
+    """Write surfaces of labels as triangles in world units, and a picture of them from all sides beside the file.
+
+    Area and volume are those of the smoothed surface. GLB needs a pixel size, as it is in metres.
+    """
+    from segmetry.cli.meshes import write_surfaces
+
+    return write_surfaces(labels, out, chosen=chosen, smoothing=smoothing, pixel_size=pixel_size, as_json=json_)
+
+
+@app.command(no_args_is_help=True)
 def prepare(
     recipe: Annotated[Path, typer.Argument(help="A recipe with steps: prepare: [{step: smooth, sigma: 1}].")],
     inputs: Inputs,

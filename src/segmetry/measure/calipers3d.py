@@ -45,7 +45,7 @@ def feret3d(runs: Runs, spacing: tuple[float, float, float]) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _width(u, v, w, first, last, order, start, stop, line, n_rows, spacing):
+def width_along(u, v, w, first, last, order, start, stop, line, n_rows, spacing):
     """Return the width of one object in a direction."""
     low, high = np.inf, -np.inf
     # From the object's first voxel, so that the sums are the same to the last bit wherever it lies.
@@ -78,7 +78,7 @@ def _narrowest(unit, width, first, last, order, start, stop, line, n_rows, spaci
             p, q, r = u + c * a0 + s * b0, v + c * a1 + s * b1, w + c * a2 + s * b2
             length = np.sqrt(p * p + q * q + r * r)
             p, q, r = p / length, q / length, r / length
-            found = _width(p, q, r, first, last, order, start, stop, line, n_rows, spacing)
+            found = width_along(p, q, r, first, last, order, start, stop, line, n_rows, spacing)
             if found < best:
                 best, x, y, z = found, p, q, r
         if best < width:
