@@ -9,6 +9,7 @@ from segmetry.errors import OptionError, unknown_name
 from segmetry.io.model_folder import names_folder, read_card
 from segmetry.segment.auto import Auto
 from segmetry.segment.bpartis import Bpartis
+from segmetry.segment.florin import Florin
 from segmetry.segment.forest_file import is_pixel_model
 from segmetry.segment.gmm import Gmm
 from segmetry.segment.hybrid import Hybrid
@@ -20,9 +21,11 @@ from segmetry.segment.network import Network
 from segmetry.segment.others import Cellpose, Stardist
 from segmetry.segment.otsu import MultiOtsu, Otsu
 from segmetry.segment.particles import Particles
+from segmetry.segment.persistence import Persistence
 from segmetry.segment.pixel_clusters import Kmeans
 from segmetry.segment.pixels import Pixels
 from segmetry.segment.threshold import Threshold
+from segmetry.segment.vessels import Vessels
 
 METHODS: dict[str, type[Method]] = {
     m.name: m
@@ -38,6 +41,9 @@ METHODS: dict[str, type[Method]] = {
         Ndnt,
         Gmm,
         Kmeans,
+        Persistence,
+        Vessels,
+        Florin,
         Bpartis,
         Network,
         Pixels,
