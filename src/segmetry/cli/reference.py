@@ -18,11 +18,15 @@ from unittest import mock
 _COMMANDS = (
     "measure",
     "segment",
+    "prepare",
+    "classify",
+    "mesh",
     "evaluate",
     "compare",
     "info",
     "methods",
     "measures",
+    "steps",
     "networks",
     "train",
     "study threshold",
@@ -66,6 +70,19 @@ def methods() -> str:
             f"## {name}{default}\n\n{inspect.getdoc(method)}\n\n{_table(rows) if (rows := field_rows(method)) else ''}"
         )
     parts.append(f"## Options of the statistics, for every method\n\n{_table(field_rows(Statistics))}")
+    return _HEAD + "\n".join(parts)
+
+
+def steps() -> str:
+    """Return the page of the steps of preparation."""
+    from segmetry.cli.options import field_rows
+    from segmetry.prepare.table import STEPS
+
+    parts = ["# Steps of preparation\n"]
+    for name, step in STEPS.items():
+        axes = f"Images with the axes {' or '.join(step.axes)}.\n\n" if step.axes else ""
+        options = _table(rows) if (rows := field_rows(step)) else ""
+        parts.append(f"## {name}\n\n{inspect.getdoc(step)}\n\n{axes}{options}")
     return _HEAD + "\n".join(parts)
 
 
@@ -118,6 +135,7 @@ def python() -> str:
 PAGES = {
     "commands.md": commands,
     "methods.md": methods,
+    "steps.md": steps,
     "measures.md": measures,
     "scores.md": scores,
     "python.md": python,
