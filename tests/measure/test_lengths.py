@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-import solids
 
+import solids
 from segmetry.errors import LabelError, OptionError
 from segmetry.measure import Regions
 from segmetry.measure.lengths import lengths, long_axes, profile

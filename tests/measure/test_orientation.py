@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-import solids
 
+import solids
 from segmetry.errors import ImageError, OptionError, ShapeMismatchError
 from segmetry.measure.orientation import (
     direction_histogram,

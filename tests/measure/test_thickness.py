@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import solids
 from scipy.ndimage import gaussian_filter
 
+import solids
 from segmetry.errors import CalibrationError, ImageError, LabelError, ShapeMismatchError
 from segmetry.measure.thickness import local_thickness, thickness_of, thickness_table
 from segmetry.types import Calibration

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-import solids
 from skimage.measure import euler_number as euler_of_scikit_image
 
+import solids
 from segmetry.errors import ImageError, OptionError
 from segmetry.measure import measure
 from segmetry.measure.topology import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_tubes import tubes
 
+from drawn_tubes import tubes
 from segmetry.errors import OptionError
 from segmetry.segment.methods import Scene
 from segmetry.segment.vessels import Vessels, elongation
