@@ -19,13 +19,12 @@ from segmetry.evaluate.thinning import thinned
 from segmetry.evaluate.topology import (
     TOPOLOGY,
     TopologyCounts,
-    betti_numbers,
-    euler_number,
     recall_by_width,
     skeleton,
     topology_counts,
     topology_scores,
 )
+from segmetry.measure.topology import betti_numbers, euler_number
 
 
 def picture(text):

@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 torch = pytest.importorskip("torch")
-from segmetry.evaluate.topology import betti_numbers  # noqa: E402
+from segmetry.measure.topology import betti_numbers  # noqa: E402
 from segmetry.train.losses import LOSSES  # noqa: E402
 from segmetry.train.losses.betti import diagram, match  # noqa: E402
 

@@ -73,7 +73,7 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
         data = {
             n: {
                 "meaning": m.summary,
-                "options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(m)],
+                "options": _options(m),
                 **({"model": dict(rows)} if (rows := _model_rows(m)) else {}),
             }
             for n, m in METHODS.items()
@@ -99,6 +99,11 @@ def show_methods(name: str | None, *, as_json: bool) -> int:
     return 0
 
 
+def _options(record: type) -> list[dict[str, str]]:
+    """Return the options of a record as JSON tells them."""
+    return [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(record)]
+
+
 def show_steps(name: str | None, *, as_json: bool) -> int:
     """Print the steps of preparation, or the options of one."""
     from segmetry.prepare.table import STEPS
@@ -111,7 +116,7 @@ def show_steps(name: str | None, *, as_json: bool) -> int:
             n: {
                 "meaning": step.summary,
                 "axes": list(step.axes),
-                "options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(step)],
+                "options": _options(step),
             }
             for n, step in chosen.items()
         }
@@ -174,9 +179,7 @@ def show_networks(name: str | None, *, as_json: bool) -> int:
     facts = {n: measure_network(n) for n in chosen}
     if as_json:
         data = {
-            n: {"meaning": a.summary, "source": a.source, "axes": a.axes}
-            | facts[n]
-            | {"options": [dict(zip(("name", "default", "meaning"), row)) for row in field_rows(a.options)]}
+            n: {"meaning": a.summary, "source": a.source, "axes": a.axes} | facts[n] | {"options": _options(a.options)}
             for n, a in chosen.items()
         }
         print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -16,6 +16,7 @@ from segmetry.evaluate.ratios import harmonic, over
 from segmetry.evaluate.scores import Score, table_of
 from segmetry.evaluate.thinning import thinned
 from segmetry.measure.labelling import label
+from segmetry.measure.topology import betti_numbers
 
 TOPOLOGY = table_of(
     Score("cldice", "high", "harmonic mean of skeleton precision and skeleton recall (clDice)"),
@@ -254,59 +255,3 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
         off_centre = len(pixels) * pixels - pixels.sum(axis=0)
         thin[tuple(pixels[(off_centre**2).sum(axis=1).argmin()])] = True
     return thin
-
-
-def betti_numbers(mask: np.ndarray) -> tuple[int, int, int]:
-    """Return the number of pieces, of holes (2D) or tunnels (3D), and of cavities of a mask (b0, b1, b2).
-
-    Pieces hang together over corners (8 neighbours, 26 in 3D) and the background over sides (4, or 6): the pixels are
-    taken as closed squares or cubes. The mask is continued by background, so a ring that the frame cuts has no hole.
-
-    Parameters
-    ----------
-    mask : (M, N) or (P, M, N) array of bool
-
-    Returns
-    -------
-    b0, b1, b2 : int
-        b2 is 0 in 2D.
-
-    Notes
-    -----
-    b0 and the cavities come from connected components, the tunnels from the Euler number: b0 - b1 + b2.
-
-    Examples
-    --------
-    >>> ring = np.ones((3, 3), bool)
-    >>> ring[1, 1] = False
-    >>> betti_numbers(ring)
-    (1, 1, 0)
-    """
-    if not mask.any():
-        return 0, 0, 0
-    pieces = int(label(mask).max())
-    outside = int(label(~np.pad(mask, 1), connectivity=2 * mask.ndim).max())
-    if mask.ndim == 2:
-        return pieces, outside - 1, 0
-    return pieces, pieces + outside - 1 - euler_number(mask), outside - 1
-
-
-def euler_number(mask: np.ndarray) -> int:
-    """Return the Euler number of a mask of closed pixels: corners - edges + squares (- cubes in 3D).
-
-    Examples
-    --------
-    >>> euler_number(np.array([[1, 0], [0, 1]], bool))
-    1
-    """
-    wide = np.pad(mask, 1)
-    total = 0
-    # Along each axis a cell is either a pixel or the border of two: it is there if one of its pixels is.
-    for borders in itertools.product((False, True), repeat=mask.ndim):
-        cells = wide
-        for axis, border in enumerate(borders):
-            if border:
-                along = np.moveaxis(cells, axis, 0)
-                cells = np.moveaxis(along[:-1] | along[1:], 0, axis)
-        total += (-1) ** (mask.ndim - sum(borders)) * int(np.count_nonzero(cells))
-    return total
