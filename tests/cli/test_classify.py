@@ -77,6 +77,10 @@ def test_one_image_takes_scribbles_of_any_name(cli, folder):
     )
     assert done.code == 0
     assert json.loads(done.out)["images"]
+    page = (folder / "out/0/report.html").read_text(encoding="utf-8")
+    assert "Trained model forest 1." in page
+    assert "the classifier was forest 1 (SHA-256" in page.replace("The classifier", "the classifier")
+    assert "ONNX" not in page
 
 
 @pytest.mark.parametrize(

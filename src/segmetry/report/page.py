@@ -273,7 +273,8 @@ def method_words(result: Result) -> list[str]:
     model = info.get("model") or {}
     if "version" in model:
         mean = f"Mean of {len(info['ensemble'])} trained models, the first" if "ensemble" in info else "Trained model"
-        said.append(f"{mean} {model['name']} {model['version']}, run by {info.get('engine', 'ONNX Runtime')}.")
+        run = f", run by {info['engine']}" if "engine" in info else ""
+        said.append(f"{mean} {model['name']} {model['version']}{run}.")
     if info.get("expected_right") is not None:
         n = result.segmentation.n_regions
         said.append(

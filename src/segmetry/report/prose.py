@@ -279,7 +279,8 @@ def _say_segmentation(
     if "version" in model:
         names = [f"{m['name']} {m['version']} (SHA-256 {m['sha256'][:12]}…)" for m in info.get("ensemble", (model,))]
         mean = f"s, whose maps were averaged, were {_and(names)}" if len(names) > 1 else f" was {names[0]}"
-        write.say(f"the network{mean}, run by {info.get('engine', 'ONNX Runtime')}.")
+        # A network has an engine; a forest or a table of neighbours has none.
+        write.say(f"the network{mean}, run by {info['engine']}." if "engine" in info else f"the classifier{mean}.")
     if contours.get("on_edge"):
         n = contours["on_edge"] + contours["as_labelled"]
         write.say(

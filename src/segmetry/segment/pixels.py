@@ -67,7 +67,11 @@ def classify(model: PixelModel, scene: Scene) -> Segmentation:
         "semantic",
         classes=model.classes,
         info={
-            "model": {"name": Pixels.name, "version": str(FORMAT), "sha256": model.sha256},
+            "model": {
+                "name": str(model.training.get("kind", Pixels.name)),
+                "version": str(FORMAT),
+                "sha256": model.sha256,
+            },
             "values": list(model.values),
             "temperature": model.temperature,
             "scores": dict(model.scores),
