@@ -42,7 +42,7 @@ def test_strokes_on_one_image_tell_the_classes_of_all(cli, folder):
     done = cli("classify", folder / "images", "--scribbles", folder / "strokes", "-o", folder / "out",
                "--classes", "3=fine,7=coarse")  # fmt: skip
     assert done.code == 0
-    assert "learned from 360 painted pixels on 1 image" in done.out
+    assert "learned from 360 painted pixels" in done.out
     assert "fine: 180 pixels in 3 strokes, " in done.out
     for k in range(2):
         found = read_labels(folder / f"out/{k}/labels.tif").values
@@ -81,6 +81,13 @@ def test_one_image_takes_scribbles_of_any_name(cli, folder):
     assert "Trained model forest 1." in page
     assert "the classifier was forest 1 (SHA-256" in page.replace("The classifier", "the classifier")
     assert "ONNX" not in page
+    for command in ("info", "check"):
+        told = cli("model", command, folder / "out/model")
+        assert told.code == 0
+        assert "forest for pixels of 2D images" in told.out
+        assert "3: 180 pixels in 3 strokes" in told.out
+    assert cli("model", "export", folder / "out/model", "-o", folder / "e.zip").code == 2
+    assert json.loads(cli("model", "info", folder / "out/model", "--json").out)["kind"] == "forest"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def classify_images(
     model = train_on_scribbles(read_images, painted, settings=training, ignore=ignore, classes=named)
     folder = write_pixel_model(out / MODEL, model)
     if not as_json:
-        for line in said(model, len(pairs)):
+        for line in said(model):
             print(line)
         print(f"model: {folder}")
     for note in model.notes:
@@ -78,11 +78,11 @@ def pair_scribbles(images: Sequence[Path], scribbles: Sequence[Path], *, folder:
     return pairs
 
 
-def said(model: PixelModel, n_images: int) -> list[str]:
+def said(model: PixelModel) -> list[str]:
     """Return how the training went, a line for each class."""
     counts, strokes = model.training["pixels"], model.training["strokes"]
     right = model.scores["other_strokes"]
-    lines = [f"learned from {sum(counts.values())} painted pixels on {n_images} image{'s' * (n_images > 1)}"]
+    lines = [f"learned from {sum(counts.values())} painted pixels"]
     for name in model.classes:
         share = right.get(name, float("nan"))
         told = (
